@@ -22,6 +22,16 @@ public final class Coroutine {
     /** What is being run; null between two pieces of work. */
     private @Nullable Runnable work;
 
+    /** The next one in the queue that this coroutine waits in. It waits in one at a time, so a queue needs no nodes. */
+    @Nullable
+    Coroutine nextWaiting;
+
+    /** Whether it waits to write, in the queue of a {@link CoroutineRwLock}. */
+    boolean waitsToWrite;
+
+    /** Its place in {@link CoroutinePool}'s register of coroutines that are out of the pool. */
+    int registerIndex;
+
     /** A new coroutine with nothing to do. */
     public Coroutine() {
         continuation = new Continuation(SCOPE, this::workOnAndOn);
@@ -67,6 +77,16 @@ public final class Coroutine {
     /** Whether the work is done and the coroutine may be started anew or go back to the pool. */
     public boolean isIdle() {
         return work == null;
+    }
+
+    /** Whether the calling thread is inside this coroutine, maybe inside another one that this one started. */
+    boolean isRunningHere() {
+        for (Continuation c = Continuation.getCurrentContinuation(SCOPE); c != null; c = c.getParent()) {
+            if (c.equals(continuation)) {
+                return true;
+            }
+        }
+        return false;
     }
 
     /** Where suspended work stands, innermost frame first. Only while the coroutine does not run. */
