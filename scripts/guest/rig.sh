@@ -3,7 +3,8 @@
 # shellcheck shell=bash disable=SC2154
 #
 #   run directory ($run), seen by the guest as /run/rig:
-#     script, lib.sh      what the guest runs, and the functions for it
+#     script              what the guest runs
+#     lib.sh, bench.sh    for scripts to source
 #     go, load-module     guest-go.sh, guest-load-module.sh
 #     config              shell variables for them
 #     status              written by the guest: the exit status of script
@@ -79,7 +80,7 @@ start_rig() {
 # put_script SCRIPT: puts what every guest needs into $run.
 put_script() {
   cp "$1" "$run/script"
-  cp "$here/tests/lib.sh" "$run/lib.sh"
+  cp "$here/tests/lib.sh" "$here/tests/bench.sh" "$run/"
   install -m 755 "$here/guest-go.sh" "$run/go"
   install -m 755 "$here/guest-load-module.sh" "$run/load-module"
   {

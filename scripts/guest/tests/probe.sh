@@ -27,7 +27,7 @@ names="1:SIZE_MAX 2:SEG_MAX 4:GEOMETRY 5:RO 6:BLK_SIZE 9:FLUSH 10:TOPOLOGY 11:CO
 34:RING_PACKED 35:IN_ORDER 36:ORDER_PLATFORM 37:SR_IOV 38:NOTIFICATION_DATA 40:RING_RESET"
 list=
 bit=0
-for digit in $(sed 's/./& /g' "$sys/device/features"); do
+for digit in $(value features "$sys/device/features" | sed 's/.*=//; s/./& /g'); do
   if [ "$digit" = 1 ]; then
     name=$bit
     for pair in $names; do

@@ -10,7 +10,7 @@ disks="vda vdb vdc"
 wait_for_disks() {
   for disk in $disks; do
     tries=0
-    until [ -b /dev/$disk ]; do
+    until [ -b "/dev/$disk" ]; do
       tries=$((tries + 1))
       [ $tries -lt 50 ] || fail "/dev/$disk did not come back"
       sleep 0.1
@@ -20,16 +20,16 @@ wait_for_disks() {
 
 compare() {
   for disk in $disks; do
-    check "read $disk" dd if=/dev/$disk of=/tmp/read bs=1M count=8 iflag=direct
-    check "$disk has other data $1" cmp /tmp/$disk /tmp/read
+    check "read $disk" dd if="/dev/$disk" of=/tmp/read bs=1M count=8 iflag=direct
+    check "$disk has other data $1" cmp "/tmp/$disk" /tmp/read
   done
 }
 
 wait_for_disks
 pids=
 for disk in $disks; do
-  dd if=/dev/urandom of=/tmp/$disk bs=1M count=8 2>/dev/null
-  (check "write $disk" dd if=/tmp/$disk of=/dev/$disk bs=1M oflag=direct conv=fsync) &
+  dd if=/dev/urandom of="/tmp/$disk" bs=1M count=8 2>/dev/null
+  (check "write $disk" dd if="/tmp/$disk" of="/dev/$disk" bs=1M oflag=direct conv=fsync) &
   pids="$pids $!"
 done
 for pid in $pids; do

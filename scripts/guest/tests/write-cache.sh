@@ -27,11 +27,11 @@ synced_writes() {
 
 start=$(cat "$cache_type")
 say "starts as $start"
-for i in 1 2; do
+for round in 1 2; do
   synced_writes "write through"
   [ $flushed -eq 0 ] || fail "$flushed flushes although the disk writes through"
   synced_writes "write back"
   [ $flushed -gt 0 ] || fail "no flush although the disk has a write cache"
-  say "write through: no flush; write back: $flushed flushes"
+  say "round $round: write through: no flush; write back: $flushed flushes"
 done
 echo "$start" >"$cache_type"
