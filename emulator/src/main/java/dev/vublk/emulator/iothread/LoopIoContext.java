@@ -48,7 +48,7 @@ final class LoopIoContext implements IoContext {
 
     @Override
     public WaitQueue newWaitQueue() {
-        return new LoopWaitQueue(loop);
+        return new CoroutineQueue(loop);
     }
 
     /** A blocking call and the coroutine that waits for it; reused. */
@@ -66,46 +66,6 @@ final class LoopIoContext implements IoContext {
         protected void onComplete(int callResult) {
             result = callResult;
             loop.wake(Objects.requireNonNull(coroutine, "coroutine"));
-        }
-    }
-
-    /** A queue of coroutines of this loop. */
-    private static final class LoopWaitQueue implements WaitQueue {
-        private final IOThread loop;
-        private final CoroutineQueue queue;
-
-        private LoopWaitQueue(IOThread loop) {
-            this.loop = loop;
-            queue = new CoroutineQueue(loop);
-        }
-
-        @Override
-        public void await() {
-            queue.await();
-        }
-
-        @Override
-        public void wakeOne() {
-            queue.wakeOne();
-        }
-
-        @Override
-        public void wakeAll() {
-            queue.wakeAll();
-        }
-
-        @Override
-        public boolean isEmpty() {
-            return queue.isEmpty();
-        }
-
-        @Override
-        public void wakeAllFromAnyThread() {
-            if (loop.inLoop()) {
-                queue.wakeAll();
-            } else {
-                loop.execute(queue::wakeAll);
-            }
         }
     }
 }

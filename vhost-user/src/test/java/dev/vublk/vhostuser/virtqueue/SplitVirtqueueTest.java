@@ -27,9 +27,8 @@ class SplitVirtqueueTest {
     /** Buffers and indirect tables of the tests; the ring itself is at the start. */
     private static final long DATA = GUEST + (2 << 20);
 
-    private static final long ALL_FEATURES = VirtioFeature.VIRTIO_F_VERSION_1
-            | VirtioFeature.VIRTIO_F_EVENT_IDX
-            | VirtioFeature.VIRTIO_F_INDIRECT_DESC;
+    private static final long ALL_FEATURES =
+            VirtioFeature.VIRTIO_F_VERSION_1 | VirtioFeature.VIRTIO_F_EVENT_IDX | VirtioFeature.VIRTIO_F_INDIRECT_DESC;
 
     private final TestMemory memory = new TestMemory(GUEST, REGION, REGION);
     private final Arena arena = Arena.ofConfined();
@@ -265,15 +264,7 @@ class SplitVirtqueueTest {
 
     @ParameterizedTest
     @ValueSource(
-            longs = {
-                0,
-                GUEST - 1,
-                GUEST + 2 * REGION - 15,
-                GUEST + 2 * REGION,
-                Long.MAX_VALUE,
-                Long.MIN_VALUE,
-                -1,
-                -16
+            longs = {0, GUEST - 1, GUEST + 2 * REGION - 15, GUEST + 2 * REGION, Long.MAX_VALUE, Long.MIN_VALUE, -1, -16
             })
     void shouldBreakOnBufferOutsideMemory(long guestAddress) {
         driver.add(new long[] {guestAddress}, new int[] {16}, 1, 0);
@@ -455,7 +446,9 @@ class SplitVirtqueueTest {
         driver.publish();
         assertThat(driver.shouldKick()).isFalse();
 
-        assertThat(device.requestKicks()).as("what came in before is not missed").isTrue();
+        assertThat(device.requestKicks())
+                .as("what came in before is not missed")
+                .isTrue();
         assertThat(device.pop(chain)).isEqualTo(POPPED);
         assertThat(device.requestKicks()).isFalse();
         addSmallChain();
@@ -514,7 +507,7 @@ class SplitVirtqueueTest {
             }
             int batch = random.nextInt(inFlight.size() + 1);
             for (int i = 0; i < batch; i++) {
-                int head = inFlight.remove(random.nextInt(inFlight.size()));
+                int head = inFlight.remove(/* index */ random.nextInt(inFlight.size()));
                 expectedBytes[head] = random.nextInt(100_000);
                 device.pushUsed(head, expectedBytes[head]);
             }
