@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The other end of the wire, for tests, benches and fuzzers: a front end and the driver's side of the rings. */
+/** The other end of the wire, for tests, benchmarks and fuzzers. */
 @NullMarked
 package dev.vublk.vhostuser.frontend;
 
