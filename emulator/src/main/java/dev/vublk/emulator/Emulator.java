@@ -3,10 +3,11 @@ package dev.vublk.emulator;
 
 import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
 import dev.vublk.emulator.iothread.IOThread;
+import dev.vublk.emulator.linux.CpuAffinity;
 import dev.vublk.emulator.worker.WorkerPool;
+import dev.vublk.emulator.worker.WorkerPoolConfig;
 import java.io.IOException;
 import java.util.ArrayList;
-import java.util.BitSet;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import org.apache.logging.log4j.LogManager;
@@ -28,7 +29,9 @@ public final class Emulator implements AutoCloseable {
 
     public Emulator(EmulatorConfig config) {
         this.config = config;
-        workers = new WorkerPool(config.workerThreadsMin(), config.workerThreadsMax());
+        workers = new WorkerPool(WorkerPoolConfig.DEFAULT
+                .withName("vublk-worker")
+                .withThreads(config.workerThreadsMin(), config.workerThreadsMax()));
     }
 
     /**
@@ -53,12 +56,14 @@ public final class Emulator implements AutoCloseable {
     private void startThreads() {
         controlLoop = startThread("vublk-control", null);
         for (int i = 0; i < config.ioThreads(); i++) {
-            BitSet cpus = config.ioThreadCpus().isEmpty() ? null : config.ioThreadCpus().get(i);
+            CpuAffinity cpus = config.ioThreadCpus().isEmpty()
+                    ? null
+                    : config.ioThreadCpus().get(i);
             ioThreads.add(startThread("vublk-iothread-" + i, cpus));
         }
     }
 
-    private IOThread startThread(String name, @Nullable BitSet cpus) {
+    private IOThread startThread(String name, @Nullable CpuAffinity cpus) {
         IOThread thread = new IOThread(name, cpus, coroutines, workers);
         thread.start();
         return thread;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.emulator;
 
-import java.util.BitSet;
+import dev.vublk.emulator.linux.CpuAffinity;
 import java.util.List;
 
 /**
@@ -14,7 +14,11 @@ import java.util.List;
  * @param workerThreadsMax most worker threads at once, at least 1
  */
 public record EmulatorConfig(
-        List<DiskConfig> disks, int ioThreads, List<BitSet> ioThreadCpus, int workerThreadsMin, int workerThreadsMax) {
+        List<DiskConfig> disks,
+        int ioThreads,
+        List<CpuAffinity> ioThreadCpus,
+        int workerThreadsMin,
+        int workerThreadsMax) {
     public EmulatorConfig {
         disks = List.copyOf(disks);
         ioThreadCpus = List.copyOf(ioThreadCpus);

@@ -8,7 +8,7 @@ import dev.vublk.emulator.iothread.IOThread;
 import dev.vublk.emulator.iothread.LoopControlContext;
 import dev.vublk.emulator.virtioblk.VirtioBlkDevice;
 import dev.vublk.vhostuser.VhostUserDevice;
-import dev.vublk.vhostuser.socket.VhostUserListener;
+import dev.vublk.vhostuser.session.VhostUserServer;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -28,7 +28,7 @@ final class VhostUserBlkExport implements AutoCloseable {
     private final List<IOThread> ioThreads;
     private final BlockDriver driver;
     private final List<BlockChannel> channels = new ArrayList<>();
-    private final VhostUserListener listener;
+    private final VhostUserServer server;
     private final CompletableFuture<Void> served = new CompletableFuture<>();
     private boolean serving;
 
@@ -38,12 +38,12 @@ final class VhostUserBlkExport implements AutoCloseable {
         this.controlLoop = controlLoop;
         this.ioThreads = ioThreads;
         driver = BlockDrivers.open(config.block());
-        listener = new VhostUserListener(config.listener(), new LoopControlContext(controlLoop), this::newDevice);
+        server = new VhostUserServer(config.listener(), new LoopControlContext(controlLoop), this::newDevice);
         try {
             for (IOThread ioThread : ioThreads) {
                 channels.add(driver.openChannel(ioThread.ioContext()));
             }
-            listener.bind();
+            server.bind();
         } catch (IOException | RuntimeException e) {
             close();
             throw e;
@@ -60,7 +60,7 @@ final class VhostUserBlkExport implements AutoCloseable {
         serving = true;
         controlLoop.spawn(() -> {
             try {
-                listener.run();
+                server.run();
             } catch (Throwable t) {
                 LOG.error("{}: the listener failed", config.block().image(), t);
             } finally {
@@ -77,7 +77,7 @@ final class VhostUserBlkExport implements AutoCloseable {
     /** Ends the session (its queues are drained), removes the socket, closes the disk. */
     @Override
     public void close() {
-        listener.close();
+        server.close();
         if (serving) {
             served.join();
         }

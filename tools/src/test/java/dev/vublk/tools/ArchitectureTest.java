@@ -19,18 +19,28 @@ class ArchitectureTest {
     private static final String TOOLS = "dev.vublk.tools..";
 
     @ArchTest
-    static final ArchRule VHOST_USER_SEES_ONLY_ITSELF =
-            noClasses().that().resideInAPackage(VHOST_USER).should().dependOnClassesThat().resideInAnyPackage(
-                    BLOCKDEV, EMULATOR, TOOLS, "io.netty..");
+    static final ArchRule VHOST_USER_SEES_ONLY_ITSELF = noClasses()
+            .that()
+            .resideInAPackage(VHOST_USER)
+            .should()
+            .dependOnClassesThat()
+            .resideInAnyPackage(BLOCKDEV, EMULATOR, TOOLS, "io.netty..");
 
     @ArchTest
-    static final ArchRule BLOCKDEV_SEES_ONLY_ITSELF =
-            noClasses().that().resideInAPackage(BLOCKDEV).should().dependOnClassesThat().resideInAnyPackage(
-                    VHOST_USER, EMULATOR, TOOLS, "io.netty..");
+    static final ArchRule BLOCKDEV_SEES_ONLY_ITSELF = noClasses()
+            .that()
+            .resideInAPackage(BLOCKDEV)
+            .should()
+            .dependOnClassesThat()
+            .resideInAnyPackage(VHOST_USER, EMULATOR, TOOLS, "io.netty..");
 
     @ArchTest
-    static final ArchRule NOBODY_SEES_TOOLS =
-            noClasses().that().resideInAPackage(EMULATOR).should().dependOnClassesThat().resideInAPackage(TOOLS);
+    static final ArchRule NOBODY_SEES_TOOLS = noClasses()
+            .that()
+            .resideInAPackage(EMULATOR)
+            .should()
+            .dependOnClassesThat()
+            .resideInAPackage(TOOLS);
 
     @ArchTest
     static final ArchRule NATIVE_CALLS_ONLY_IN_LINUX_PACKAGES = noClasses()

@@ -7,7 +7,9 @@ import dev.vublk.emulator.coroutine.CoroutineLoop;
 import dev.vublk.emulator.coroutine.CoroutinePool;
 import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
 import dev.vublk.emulator.linux.CpuAffinity;
+import dev.vublk.emulator.worker.WorkerClient;
 import dev.vublk.emulator.worker.WorkerPool;
+import dev.vublk.vhostuser.linux.Errno;
 import io.netty.channel.IoHandlerContext;
 import io.netty.channel.IoHandlerFactory;
 import io.netty.channel.SingleThreadIoEventLoop;
@@ -16,7 +18,6 @@ import io.netty.channel.uring.IoUringIoHandlerConfig;
 import io.netty.util.concurrent.ThreadPerTaskExecutor;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.BitSet;
 import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import org.apache.logging.log4j.LogManager;
@@ -42,11 +43,11 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     private static final int OPERATION_SLOTS = RING_ENTRIES;
 
     private final String name;
-    private final @Nullable BitSet cpus;
+    private final @Nullable CpuAffinity cpus;
     private final CoroutinePool coroutines;
     private final UringOperations operations;
     private final UringFdMonitor fdMonitor = new UringFdMonitor();
-    private final WorkerPool.Client workers;
+    private final WorkerClient workers;
     private final LoopIoContext ioContext;
     private final Loop loop;
 
@@ -71,7 +72,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     /**
      * @param cpus processors the thread may run on, or null for all
      */
-    public IOThread(String name, @Nullable BitSet cpus, GlobalCoroutinePool coroutines, WorkerPool workers) {
+    public IOThread(String name, @Nullable CpuAffinity cpus, GlobalCoroutinePool coroutines, WorkerPool workers) {
         this.name = Objects.requireNonNull(name, "name");
         this.cpus = cpus;
         operations = new UringOperations(this, OPERATION_SLOTS);
@@ -99,7 +100,10 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
 
     private void prepare() {
         if (cpus != null) {
-            CpuAffinity.setForCurrentThread(cpus);
+            int result = cpus.applyToCallingThread();
+            if (result < 0) {
+                throw new IllegalStateException("cannot run on processors " + cpus + ": " + Errno.describe(result));
+            }
         }
     }
 
@@ -248,6 +252,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
 
     private void beginPass() {
         loop.runIo();
+        workers.onAwake();
         loop.runTasks();
         workers.drainCompletions(Integer.MAX_VALUE);
         resumeCoroutines();
@@ -285,7 +290,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     }
 
     private boolean hasWork() {
-        return !items.isEmpty() || !resumable.isEmpty() || workers.hasCompletions();
+        return !items.isEmpty() || !resumable.isEmpty();
     }
 
     /** Coroutines that are suspended in the middle of something, with where they stand. On this thread only. */
@@ -326,7 +331,8 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
         private final IoHandlerContext context = new IoHandlerContext() {
             @Override
             public boolean canBlock() {
-                return !hasWork() && !hasTasks() && !hasScheduledTasks();
+                // The workers last: from then on they wake the loop.
+                return !hasWork() && !hasTasks() && !hasScheduledTasks() && workers.prepareToBlock();
             }
 
             @Override

@@ -5,7 +5,7 @@ import dev.vublk.blockdev.IoContext;
 import dev.vublk.blockdev.IoRing;
 import dev.vublk.emulator.coroutine.Coroutine;
 import dev.vublk.emulator.coroutine.CoroutineQueue;
-import dev.vublk.emulator.worker.WorkerPool;
+import dev.vublk.emulator.worker.WorkerClient;
 import dev.vublk.emulator.worker.WorkerTask;
 import java.util.ArrayDeque;
 import java.util.Objects;
@@ -15,10 +15,10 @@ import org.jspecify.annotations.Nullable;
 final class LoopIoContext implements IoContext {
     private final IOThread loop;
     private final UringOperations ring;
-    private final WorkerPool.Client workers;
+    private final WorkerClient workers;
     private final ArrayDeque<BlockedCoroutine> freeTasks = new ArrayDeque<>();
 
-    LoopIoContext(IOThread loop, UringOperations ring, WorkerPool.Client workers) {
+    LoopIoContext(IOThread loop, UringOperations ring, WorkerClient workers) {
         this.loop = loop;
         this.ring = ring;
         this.workers = workers;

@@ -27,9 +27,8 @@ final class VirtioBlkConfigSpace {
         int block = limits.logicalBlockBytes();
         config.putInt(CONFIG_BLK_SIZE, block);
         // Section 5.2.4: topology is in logical blocks; the physical block is a power of two of them.
-        config.put(
-                CONFIG_PHYSICAL_BLOCK_EXP,
-                (byte) Integer.numberOfTrailingZeros(Math.max(1, limits.physicalBlockBytes() / block)));
+        config.put(CONFIG_PHYSICAL_BLOCK_EXP, (byte)
+                Integer.numberOfTrailingZeros(Math.max(1, limits.physicalBlockBytes() / block)));
         config.putShort(CONFIG_MIN_IO_SIZE, (short) Math.clamp(limits.minIoBytes() / block, 1, 0xffff));
         config.putInt(CONFIG_OPT_IO_SIZE, limits.optimalIoBytes() / block);
         config.put(CONFIG_WRITEBACK, (byte) (writeback ? 1 : 0));

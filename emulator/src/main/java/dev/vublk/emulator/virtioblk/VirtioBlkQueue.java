@@ -174,24 +174,20 @@ final class VirtioBlkQueue extends PassItem implements PassEndListener {
             return takeFromFullQueue();
         }
         VirtioBlkRequest request = takeSlot();
-        switch (virtqueue.pop(request.chain)) {
-            case SplitVirtqueue.POPPED -> {
-                passBudget--;
-                inFlight++;
-                atPassEnd();
-                runRequest(request);
-                return true;
-            }
-            case SplitVirtqueue.EMPTY -> {
-                freeSlots[freeCount++] = request;
-                return waitForKick();
-            }
-            default -> {
-                freeSlots[freeCount++] = request;
-                reportBreakage();
-                return false;
-            }
+        int popped = virtqueue.pop(request.chain);
+        if (popped == SplitVirtqueue.POPPED) {
+            passBudget--;
+            inFlight++;
+            atPassEnd();
+            runRequest(request);
+            return true;
         }
+        freeSlots[freeCount++] = request;
+        if (popped == SplitVirtqueue.EMPTY) {
+            return waitForKick();
+        }
+        reportBreakage();
+        return false;
     }
 
     /** A driver cannot have more chains in flight than descriptors: if it makes one more available it reuses one. */

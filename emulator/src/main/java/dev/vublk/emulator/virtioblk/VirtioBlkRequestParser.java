@@ -61,38 +61,30 @@ final class VirtioBlkRequestParser {
             return VIRTIO_BLK_S_IOERR;
         }
         int headerEnd = readHeader(request);
-        switch (request.type) {
-            case VIRTIO_BLK_T_IN -> {
-                return parseIn(request);
-            }
-            case VIRTIO_BLK_T_OUT -> {
-                takeReadableData(request, headerEnd);
-                return readOnly ? VIRTIO_BLK_S_IOERR : checkRange(request.offsetBytes, request.dataBytes);
-            }
-            case VIRTIO_BLK_T_FLUSH -> {
-                return VIRTIO_BLK_S_OK;
-            }
-            case VIRTIO_BLK_T_GET_ID -> {
-                takeWritableData(request);
-                return VIRTIO_BLK_S_OK;
-            }
-            case VIRTIO_BLK_T_DISCARD -> {
-                takeReadableData(request, headerEnd);
-                return discard ? parseRanges(request, maxDiscardSectors) : VIRTIO_BLK_S_UNSUPP;
-            }
-            case VIRTIO_BLK_T_WRITE_ZEROES -> {
-                takeReadableData(request, headerEnd);
-                return writeZeroes ? parseRanges(request, maxWriteZeroesSectors) : VIRTIO_BLK_S_UNSUPP;
-            }
-            default -> {
-                return VIRTIO_BLK_S_UNSUPP;
-            }
-        }
+        return switch (request.type) {
+            case VIRTIO_BLK_T_IN -> parseIn(request);
+            case VIRTIO_BLK_T_OUT -> parseOut(request, headerEnd);
+            case VIRTIO_BLK_T_FLUSH -> VIRTIO_BLK_S_OK;
+            case VIRTIO_BLK_T_GET_ID -> parseGetId(request);
+            case VIRTIO_BLK_T_DISCARD -> parseRanges(request, headerEnd, discard, maxDiscardSectors);
+            case VIRTIO_BLK_T_WRITE_ZEROES -> parseRanges(request, headerEnd, writeZeroes, maxWriteZeroesSectors);
+            default -> VIRTIO_BLK_S_UNSUPP;
+        };
     }
 
     private int parseIn(VirtioBlkRequest request) {
         takeWritableData(request);
         return checkRange(request.offsetBytes, request.dataBytes);
+    }
+
+    private int parseOut(VirtioBlkRequest request, int headerEnd) {
+        takeReadableData(request, headerEnd);
+        return readOnly ? VIRTIO_BLK_S_IOERR : checkRange(request.offsetBytes, request.dataBytes);
+    }
+
+    private static int parseGetId(VirtioBlkRequest request) {
+        takeWritableData(request);
+        return VIRTIO_BLK_S_OK;
     }
 
     /** The status is the last writable byte; it is cut off the buffers. */
@@ -147,7 +139,8 @@ final class VirtioBlkRequestParser {
     private static void setHeader(VirtioBlkRequest request, long typeAndPriority, long sector) {
         request.type = (int) typeAndPriority;
         // A sector whose byte offset does not fit is beyond every disk.
-        request.offsetBytes = sector < 0 || sector > Long.MAX_VALUE / SECTOR_BYTES ? Long.MAX_VALUE : sector * SECTOR_BYTES;
+        request.offsetBytes =
+                sector < 0 || sector > Long.MAX_VALUE / SECTOR_BYTES ? Long.MAX_VALUE : sector * SECTOR_BYTES;
         request.dataFirst = 0;
         request.dataCount = 0;
         request.dataBytes = 0;
@@ -178,9 +171,13 @@ final class VirtioBlkRequestParser {
     }
 
     /** Reads the segments of a DISCARD or WRITE_ZEROES and checks each (sections 5.2.6.2 and 5.2.6.3). */
-    private int parseRanges(VirtioBlkRequest request, long sectorsMax) {
+    private int parseRanges(VirtioBlkRequest request, int headerEnd, boolean negotiated, long sectorsMax) {
+        takeReadableData(request, headerEnd);
         if (readOnly) {
             return VIRTIO_BLK_S_IOERR;
+        }
+        if (!negotiated) {
+            return VIRTIO_BLK_S_UNSUPP;
         }
         long bytes = request.dataBytes;
         if (bytes == 0 || bytes % SEGMENT_BYTES != 0 || bytes / SEGMENT_BYTES > rangesMax) {

@@ -47,7 +47,8 @@ final class DiskDefaults {
             names = "--serial",
             paramLabel = "TEXT",
             description = "Serial number that the guest sees, up to 20 bytes (default: from the image's name).")
-    @Nullable String serial;
+    @Nullable
+    String serial;
 
     @Option(
             names = "--block-size",
@@ -107,10 +108,12 @@ final class DiskDefaults {
     int socketMode = 0600;
 
     @Option(names = "--socket-owner", paramLabel = "USER", description = "Owner of the socket, name or number.")
-    @Nullable String socketOwner;
+    @Nullable
+    String socketOwner;
 
     @Option(names = "--socket-group", paramLabel = "GROUP", description = "Group of the socket, name or number.")
-    @Nullable String socketGroup;
+    @Nullable
+    String socketGroup;
 
     /** {@code none}, {@code writeback}, …. */
     static final class CacheModeConverter implements ITypeConverter<CacheMode> {
@@ -134,8 +137,8 @@ final class DiskDefaults {
                 return each;
             }
         }
-        throw new TypeConversionException("'" + value + "' is none of "
-                + EnumSet.allOf(type).toString().toLowerCase(Locale.ROOT));
+        throw new TypeConversionException(
+                "'" + value + "' is none of " + EnumSet.allOf(type).toString().toLowerCase(Locale.ROOT));
     }
 
     /** {@code on} or {@code off}. */

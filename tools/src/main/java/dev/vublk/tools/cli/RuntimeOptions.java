@@ -3,8 +3,8 @@ package dev.vublk.tools.cli;
 
 import dev.vublk.emulator.DiskConfig;
 import dev.vublk.emulator.EmulatorConfig;
+import dev.vublk.emulator.linux.CpuAffinity;
 import java.util.ArrayList;
-import java.util.BitSet;
 import java.util.List;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.TypeConversionException;
@@ -22,7 +22,7 @@ final class RuntimeOptions {
             paramLabel = "LIST",
             converter = CpuListConverter.class,
             description = "Processors of an IOThread, such as 0-3,8; once for each IOThread, in order.")
-    private List<BitSet> ioThreadCpus = new ArrayList<>();
+    private List<CpuAffinity> ioThreadCpus = new ArrayList<>();
 
     @Option(
             names = "--worker-threads-min",
@@ -30,10 +30,7 @@ final class RuntimeOptions {
             description = "Worker threads for blocking calls that are always there (default 0).")
     private int workerThreadsMin;
 
-    @Option(
-            names = "--worker-threads-max",
-            paramLabel = "N",
-            description = "Most worker threads at once (default 64).")
+    @Option(names = "--worker-threads-max", paramLabel = "N", description = "Most worker threads at once (default 64).")
     private int workerThreadsMax = 64;
 
     /** Throws {@link TypeConversionException} with a line for the user. */
@@ -42,8 +39,8 @@ final class RuntimeOptions {
             throw new TypeConversionException("--iothreads: " + ioThreads + " is not from 1 to 1024");
         }
         if (!ioThreadCpus.isEmpty() && ioThreadCpus.size() != ioThreads) {
-            throw new TypeConversionException("--iothread-cpus: given " + ioThreadCpus.size() + " times for " + ioThreads
-                    + " IOThreads; give it once for each");
+            throw new TypeConversionException("--iothread-cpus: given " + ioThreadCpus.size() + " times for "
+                    + ioThreads + " IOThreads; give it once for each");
         }
         if (workerThreadsMin < 0 || workerThreadsMax < 1 || workerThreadsMin > workerThreadsMax) {
             throw new TypeConversionException("--worker-threads-min: " + workerThreadsMin

@@ -25,7 +25,8 @@ final class Server {
             Signal.handle(new Signal("TERM"), signal -> onSignal(signal, toldToStop));
             Signal.handle(new Signal("INT"), signal -> onSignal(signal, toldToStop));
             for (DiskConfig disk : config.disks()) {
-                out.println("ready: " + disk.block().image() + " on " + disk.listener().describe());
+                out.println("ready: " + disk.block().image() + " on "
+                        + disk.listener().describe());
             }
             out.flush();
             CompletableFuture.anyOf(toldToStop, emulator.served()).join();

@@ -22,7 +22,7 @@ import picocli.CommandLine.Spec;
         mixinStandardHelpOptions = true,
         versionProvider = VersionProvider.class,
         description = "Serves disks to virtual machines over vhost-user.",
-        subcommands = {ExportCommand.class, InfoCommand.class, CompletionCommand.class},
+        subcommands = {ExportCommand.class, CompletionCommand.class},
         synopsisSubcommandLabel = "COMMAND",
         footerHeading = "%nExamples:%n",
         footer = {
@@ -96,14 +96,15 @@ public final class VublkCommand implements Callable<Integer> {
         DiskSpec disk = new DiskSpec(defaults);
         disk.set("image", blkFile);
         disk.set(socketPath != null ? "socket" : "socket-fd", socketPath != null ? socketPath : String.valueOf(fd));
-        return new Server(spec.commandLine().getOut()).serve(new RuntimeOptions().configure(java.util.List.of(disk.build())));
+        return new Server(spec.commandLine().getOut())
+                .serve(new RuntimeOptions().configure(java.util.List.of(disk.build())));
     }
 
     /** Wrong usage is one line with the remedy, status 2. */
     private static int onWrongUsage(ParameterException wrong, String[] args) {
         CommandLine command = wrong.getCommandLine();
         PrintWriter err = command.getErr();
-        err.println("vublk: " + wrong.getMessage().replaceAll("\\s*\\R\\s*", " "));
+        err.println("vublk: " + String.valueOf(wrong.getMessage()).replaceAll("\\s*\\R\\s*", " "));
         err.println("Try '" + command.getCommandSpec().qualifiedName() + " --help'.");
         return CommandLine.ExitCode.USAGE;
     }
