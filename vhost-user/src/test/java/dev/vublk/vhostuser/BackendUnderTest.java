@@ -6,6 +6,7 @@ import dev.vublk.vhostuser.session.VhostUserServer;
 import dev.vublk.vhostuser.socket.ListenerOptions;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 
@@ -66,7 +67,7 @@ public final class BackendUnderTest implements AutoCloseable {
     public void close() {
         server.close();
         try {
-            if (!loop.join(java.time.Duration.ofSeconds(TIMEOUT_S))) {
+            if (!loop.join(Duration.ofSeconds(TIMEOUT_S))) {
                 throw new AssertionError("the control loop did not end");
             }
         } catch (InterruptedException e) {

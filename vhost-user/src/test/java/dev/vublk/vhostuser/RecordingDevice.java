@@ -7,6 +7,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 
 /** A device that does nothing but write down what the session does with it, and checks the session's promises. */
 public final class RecordingDevice implements VhostUserDevice {
@@ -27,7 +29,8 @@ public final class RecordingDevice implements VhostUserDevice {
 
     public volatile boolean failStop;
     public volatile boolean failStart;
-    public volatile boolean closed;
+
+    private final CountDownLatch closed = new CountDownLatch(1);
 
     public RecordingDevice() {
         for (int i = 0; i < config.length; i++) {
@@ -116,9 +119,21 @@ public final class RecordingDevice implements VhostUserDevice {
 
     @Override
     public void close() {
-        promise(!closed, "closed twice");
+        promise(closed.getCount() == 1, "closed twice");
         calls.add("close");
-        closed = true;
+        closed.countDown();
+    }
+
+    /** Waits until the session has ended. */
+    public void awaitClosed() throws InterruptedException {
+        if (!closed.await(20, TimeUnit.SECONDS)) {
+            throw new AssertionError("the session did not end");
+        }
+    }
+
+    /** The promises that the session has broken. */
+    public List<String> broken() {
+        return calls.stream().filter(call -> call.startsWith("BROKEN")).toList();
     }
 
     private void promise(boolean kept, String what) {

@@ -17,8 +17,10 @@ public final class FileDescriptor {
 
     private FileDescriptor() {}
 
+    /** Closes once; a second time may hit a descriptor that has become somebody else's, so tests look for it. */
     public static void close(int fd) {
-        LibC.INSTANCE.close(fd);
+        int result = (int) LibC.check(LibC.INSTANCE.close(fd));
+        assert result != -Errno.EBADF : "descriptor " + fd + " closed twice";
     }
 
     /** A second descriptor for the same open file, closed on exec; or a negative errno. */
