@@ -44,10 +44,6 @@ final class BounceBufferPool {
         waiting.get().wakeOne();
     }
 
-    int madeCount() {
-        return madeCount;
-    }
-
     /** Frees all; none may be in use. */
     void close() {
         if (idle.size() != madeCount) {

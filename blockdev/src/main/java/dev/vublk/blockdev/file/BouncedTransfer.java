@@ -150,10 +150,6 @@ final class BouncedTransfer {
         return (offsetBytes + blockBytes - 1) & -(long) blockBytes;
     }
 
-    int bufferCount() {
-        return buffers.madeCount();
-    }
-
     void close() {
         buffers.close();
     }

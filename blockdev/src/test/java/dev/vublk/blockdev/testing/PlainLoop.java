@@ -4,6 +4,8 @@ package dev.vublk.blockdev.testing;
 import dev.vublk.blockdev.IoContext;
 import dev.vublk.blockdev.IoRing;
 import java.util.ArrayDeque;
+import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
@@ -18,6 +20,7 @@ public final class PlainLoop implements IoContext {
     private final ReentrantLock baton = new ReentrantLock(true);
     private final FaultPlan faults;
     private final @Nullable IoRing ring;
+    private final Semaphore waits = new Semaphore(0);
     private final AtomicInteger callCount = new AtomicInteger();
 
     private PlainLoop(boolean withRing, FaultPlan faults) {
@@ -51,6 +54,13 @@ public final class PlainLoop implements IoContext {
         }
     }
 
+    /** Returns when one more caller waits in one of the loop's queues. */
+    public void awaitWaiter() throws InterruptedException {
+        if (!waits.tryAcquire(30, TimeUnit.SECONDS)) {
+            throw new AssertionError("nobody waits");
+        }
+    }
+
     /** How many calls have waited so far. */
     public int callCount() {
         return callCount.get();
@@ -81,13 +91,10 @@ public final class PlainLoop implements IoContext {
 
     @Override
     public int runBlocking(BlockingCall call) {
-        long fault = faults.next(FaultPlan.Operation.BLOCKING, 0, 0);
-        if (fault < 0) {
-            checkOnLoop();
-            callCount.incrementAndGet();
-            return (int) fault;
-        }
-        return away(call);
+        return away(() -> {
+            long fault = faults.next(FaultPlan.Operation.BLOCKING, 0, 0);
+            return fault < 0 ? (int) fault : call.run();
+        });
     }
 
     @Override
@@ -104,6 +111,7 @@ public final class PlainLoop implements IoContext {
             checkOnLoop();
             Waiter waiter = new Waiter(baton.newCondition());
             waiters.add(waiter);
+            waits.release();
             while (!waiter.woken) {
                 waiter.condition.awaitUninterruptibly();
             }

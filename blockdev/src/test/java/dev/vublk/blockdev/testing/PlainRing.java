@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.blockdev.testing;
 
-import dev.vublk.blockdev.IoContext.BlockingCall;
 import dev.vublk.blockdev.IoRing;
 import dev.vublk.blockdev.linux.Iovec;
 import dev.vublk.blockdev.linux.NativeMemory;
@@ -20,55 +19,85 @@ final class PlainRing implements IoRing {
 
     @Override
     public int readv(int fd, long iovAddress, int iovCount, long offsetBytes, int rwFlags) {
-        long most = faults.next(Operation.READ, offsetBytes, length(iovAddress, iovCount));
         return vector(
-                most, iovAddress, iovCount, (iov, count) -> PosixFile.readv(fd, iov, count, offsetBytes, rwFlags));
+                Operation.READ,
+                offsetBytes,
+                iovAddress,
+                iovCount,
+                (iov, count) -> PosixFile.readv(fd, iov, count, offsetBytes, rwFlags));
     }
 
     @Override
     public int writev(int fd, long iovAddress, int iovCount, long offsetBytes, int rwFlags) {
-        long most = faults.next(write(rwFlags), offsetBytes, length(iovAddress, iovCount));
         return vector(
-                most, iovAddress, iovCount, (iov, count) -> PosixFile.writev(fd, iov, count, offsetBytes, rwFlags));
+                write(rwFlags),
+                offsetBytes,
+                iovAddress,
+                iovCount,
+                (iov, count) -> PosixFile.writev(fd, iov, count, offsetBytes, rwFlags));
     }
 
     @Override
     public int read(int fd, long address, int lengthBytes, long offsetBytes, int rwFlags) {
-        long most = faults.next(Operation.READ, offsetBytes, lengthBytes);
-        int wanted = (int) Math.min(most, lengthBytes);
-        return call(most, () -> one(address, wanted, iov -> PosixFile.readv(fd, iov, 1, offsetBytes, rwFlags)));
+        return one(
+                Operation.READ,
+                offsetBytes,
+                address,
+                lengthBytes,
+                iov -> PosixFile.readv(fd, iov, 1, offsetBytes, rwFlags));
     }
 
     @Override
     public int write(int fd, long address, int lengthBytes, long offsetBytes, int rwFlags) {
-        long most = faults.next(write(rwFlags), offsetBytes, lengthBytes);
-        int wanted = (int) Math.min(most, lengthBytes);
-        return call(most, () -> one(address, wanted, iov -> PosixFile.writev(fd, iov, 1, offsetBytes, rwFlags)));
+        return one(
+                write(rwFlags),
+                offsetBytes,
+                address,
+                lengthBytes,
+                iov -> PosixFile.writev(fd, iov, 1, offsetBytes, rwFlags));
     }
 
     @Override
     public int fsync(int fd, boolean dataOnly) {
-        return call(faults.next(Operation.FSYNC, 0, 0), () -> dataOnly ? PosixFile.fdatasync(fd) : PosixFile.fsync(fd));
+        return call(Operation.FSYNC, 0, 0, most -> dataOnly ? PosixFile.fdatasync(fd) : PosixFile.fsync(fd));
     }
 
     @Override
     public int fallocate(int fd, int mode, long offsetBytes, long lengthBytes) {
         return call(
-                faults.next(Operation.FALLOCATE, offsetBytes, lengthBytes),
-                () -> PosixFile.fallocate(fd, mode, offsetBytes, lengthBytes));
+                Operation.FALLOCATE,
+                offsetBytes,
+                lengthBytes,
+                most -> PosixFile.fallocate(fd, mode, offsetBytes, lengthBytes));
     }
 
-    private int call(long fault, BlockingCall call) {
-        return loop.away(() -> fault < 0 ? (int) fault : call.run());
+    private int call(Operation operation, long offsetBytes, long lengthBytes, Call call) {
+        return loop.away(() -> {
+            long most = faults.next(operation, offsetBytes, lengthBytes);
+            return most < 0 ? (int) most : call.run(most);
+        });
     }
 
-    private int vector(long most, long iovAddress, int iovCount, VectorCall call) {
-        return call(most, () -> {
+    private int vector(Operation operation, long offsetBytes, long iovAddress, int iovCount, VectorCall call) {
+        return call(operation, offsetBytes, length(iovAddress, iovCount), most -> {
             long copy = NativeMemory.allocateZeroed((long) iovCount * Iovec.SIZE_BYTES);
             try {
                 return call.run(copy, truncate(iovAddress, iovCount, copy, most));
             } finally {
                 NativeMemory.free(copy);
+            }
+        });
+    }
+
+    /** A vector of one, for the sake of the flags. */
+    private int one(Operation operation, long offsetBytes, long address, int lengthBytes, OneCall call) {
+        return call(operation, offsetBytes, lengthBytes, most -> {
+            long iov = NativeMemory.allocateZeroed(Iovec.SIZE_BYTES);
+            try {
+                Iovec.set(iov, address, Math.min(most, lengthBytes));
+                return call.run(iov);
+            } finally {
+                NativeMemory.free(iov);
             }
         });
     }
@@ -87,16 +116,6 @@ final class PlainRing implements IoRing {
         return taken;
     }
 
-    private static int one(long address, int lengthBytes, OneCall call) {
-        long iov = NativeMemory.allocateZeroed(Iovec.SIZE_BYTES);
-        try {
-            Iovec.set(iov, address, lengthBytes);
-            return call.run(iov);
-        } finally {
-            NativeMemory.free(iov);
-        }
-    }
-
     private static long length(long iovAddress, int iovCount) {
         long length = 0;
         for (int i = 0; i < iovCount; i++) {
@@ -107,6 +126,10 @@ final class PlainRing implements IoRing {
 
     private static Operation write(int rwFlags) {
         return (rwFlags & PosixFile.RWF_DSYNC) != 0 ? Operation.WRITE_DSYNC : Operation.WRITE;
+    }
+
+    private interface Call {
+        int run(long most);
     }
 
     private interface VectorCall {
