@@ -35,9 +35,13 @@ case "${1:-} $#" in
     ;;
   "plug 5" | "plug 6")
     [ -S "$4" ] || { echo "hotplug.sh: no socket at $4: is the back end running?" >&2; exit 1; }
+    # ",reconnect=1" becomes ,"reconnect":1. The monitor's own chardev-add refuses names from QEMU's command line.
+    reconnect=$(reconnect_option "${GUEST_RECONNECT:-1}" | sed 's/,\(.*\)=\(.*\)/,"\1":\2/')
+    address='{"type":"unix","data":{"path":"'$(realpath "$4")'"}}'
+    backend='{"type":"socket","data":{"addr":'$address',"server":false'$reconnect'}}'
     "$here/qmp.pl" "$2" \
-      "chardev-add socket,id=$3.socket,path=$(realpath "$4")$(reconnect_option "${GUEST_RECONNECT:-1}")" \
-      "device_add vhost-user-blk-pci,id=$3,bus=$5,chardev=$3.socket${6:+,$6}"
+      '{"execute":"chardev-add","arguments":{"id":"'"$3"'.socket","backend":'"$backend"'}}' \
+      "device_add vhost-user-blk-pci,id=$3,bus=$5,chardev=$3.socket${6:+,$6}" >/dev/null
     ;;
   *)
     usage >&2

@@ -39,11 +39,11 @@ my @events;
 # Each message is one line. Returns nothing when none came in time.
 sub read_message {
     my ($timeout) = @_;
-    while ($buffer !~ s/^(.*?)\r?\n//) {
+    while (1) {
+        return $1 if $buffer =~ s/^(.*?)\r?\n//;
         return unless $select->can_read($timeout);
         sysread($socket, $buffer, 65536, length $buffer) or fail("QEMU closed the connection");
     }
-    return $1;
 }
 
 sub fail {
@@ -90,7 +90,7 @@ sub human_command {
     $text =~ s/\\r//g;
     $text =~ s/\\n/\n/g;
     $text =~ s/\\(["\\])/$1/g;
-    fail("$_[0]: $text") if $text =~ /^Error/;
+    fail("$_[0]: $text") if $text =~ /^Error/m;
     return $text;
 }
 

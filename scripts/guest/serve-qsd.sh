@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
   cat <<'U'
-usage: serve-qsd.sh IMAGE --socket SOCK [--num-queues N] [--block-size N] [--read-only]
+usage: serve-qsd.sh IMAGE --socket SOCK [--num-queues 4] [--block-size 512] [--read-only]
 
 Serves IMAGE (a file that exists) as vhost-user-blk on SOCK with qemu-storage-daemon, in the foreground. Prints a line
 that starts with "ready" when the socket listens. SIGTERM ends it. Called like "vublk export".
@@ -17,7 +17,7 @@ U
 case ${1:-} in
   -h | --help) usage; exit 0 ;;
 esac
-image=${1:-} socket='' queues=1 block_size=512 writable=on
+image=${1:-} socket='' queues=4 block_size=512 writable=on
 [ $# -eq 0 ] || shift
 while [ $# -gt 0 ]; do
   case $1 in

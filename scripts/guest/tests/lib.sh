@@ -40,10 +40,11 @@ queue_limit() {
   cat "/sys/block/${queue_disk##*/}/queue/$1"
 }
 
-# drop_caches: what is read next comes from the disk.
+# drop_caches: what is read next comes from the disk. Files only (1): in a QEMU guest dropping directory entries too
+# means to look all programs up again over virtiofs.
 drop_caches() {
   sync
-  echo 3 >/proc/sys/vm/drop_caches
+  echo 1 >/proc/sys/vm/drop_caches
 }
 
 # has_feature BIT [DISK]: whether driver and device agreed on a virtio feature.
