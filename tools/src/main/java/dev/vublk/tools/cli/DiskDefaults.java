@@ -30,10 +30,9 @@ final class DiskDefaults {
             names = "--cache",
             paramLabel = "MODE",
             converter = CacheModeConverter.class,
-            description = {
-                "Caching, as QEMU names it: none (O_DIRECT), writeback, writethrough, directsync, unsafe",
-                "(default writeback)."
-            })
+            description =
+                    "Caching, as QEMU names it: none (O_DIRECT), writeback, writethrough, directsync, unsafe (default"
+                            + " writeback).")
     CacheMode cache = CacheMode.WRITEBACK;
 
     @Option(
@@ -60,6 +59,7 @@ final class DiskDefaults {
     @Option(
             names = "--discard",
             paramLabel = "unmap|ignore",
+            arity = "1",
             converter = DiscardConverter.class,
             description = "Whether discards give space back (default unmap).")
     boolean discard = true;
@@ -67,6 +67,7 @@ final class DiskDefaults {
     @Option(
             names = "--write-zeroes",
             paramLabel = "on|off",
+            arity = "1",
             converter = OnOffConverter.class,
             description = "Whether guests may write zeroes without data (default on).")
     boolean writeZeroes = true;
@@ -96,6 +97,7 @@ final class DiskDefaults {
     @Option(
             names = "--locking",
             paramLabel = "on|off",
+            arity = "1",
             converter = OnOffConverter.class,
             description = "Whether the image is locked against other programs, as QEMU does it (default on).")
     boolean locking = true;

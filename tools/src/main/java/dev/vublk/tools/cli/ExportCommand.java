@@ -59,10 +59,9 @@ final class ExportCommand implements Callable<Integer> {
     @Option(
             names = "--disk",
             paramLabel = "KEY=VALUE,...",
-            description = {
-                "One more disk; repeat for several. Keys: image, socket, socket-fd, and every option below without its",
-                "dashes, such as read-only=on or cache=none. ',,' is a comma in a value."
-            })
+            description =
+                    "One more disk; repeat for several. Keys: image, socket, socket-fd, and every option of a disk"
+                            + " below without its dashes, such as read-only=on or cache=none. ',,' is a comma in a value.")
     private List<String> disks = new ArrayList<>();
 
     @Mixin

@@ -22,7 +22,7 @@ import picocli.CommandLine.Spec;
         mixinStandardHelpOptions = true,
         versionProvider = VersionProvider.class,
         description = "Serves disks to virtual machines over vhost-user.",
-        subcommands = {ExportCommand.class, CompletionCommand.class},
+        subcommands = {ExportCommand.class, InfoCommand.class, CompletionCommand.class},
         synopsisSubcommandLabel = "COMMAND",
         footerHeading = "%nExamples:%n",
         footer = {
@@ -33,6 +33,9 @@ import picocli.CommandLine.Spec;
             "Exit status: 0 success (also after SIGTERM or SIGINT), 1 failure, 2 wrong usage."
         })
 public final class VublkCommand implements Callable<Integer> {
+    /** Columns of the help where no terminal tells; wide enough for the examples. */
+    private static final int HELP_WIDTH = 110;
+
     @Spec
     @SuppressWarnings("NullAway.Init") // Set by picocli.
     private CommandSpec spec;
@@ -68,6 +71,8 @@ public final class VublkCommand implements Callable<Integer> {
         CommandLine line = new CommandLine(root);
         line.setCaseInsensitiveEnumValuesAllowed(true);
         line.setAbbreviatedOptionsAllowed(false);
+        line.setUsageHelpWidth(HELP_WIDTH);
+        line.setUsageHelpAutoWidth(true);
         line.setParameterExceptionHandler(VublkCommand::onWrongUsage);
         line.setExecutionExceptionHandler((failure, command, parsed) -> onFailure(failure, command, root.debug));
         return line;
