@@ -64,6 +64,9 @@ public final class ScriptedDisk implements BlockDriver {
 
     /** Lets all calls go on. */
     public void release() {
+        if (!held) {
+            return;
+        }
         held = false;
         channels.forEach(channel -> channel.waiting.wakeAllFromAnyThread());
     }
