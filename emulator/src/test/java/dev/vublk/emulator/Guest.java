@@ -39,7 +39,11 @@ public final class Guest implements AutoCloseable {
 
     /** Takes every feature offered, but for {@code unwantedFeatures}. */
     public static Guest connect(EmulatorUnderTest emulator, long unwantedFeatures) throws IOException {
-        VhostUserFrontend frontend = VhostUserFrontend.connect(emulator.socketPath());
+        return connect(emulator.socketPath(), unwantedFeatures);
+    }
+
+    static Guest connect(String socketPath, long unwantedFeatures) throws IOException {
+        VhostUserFrontend frontend = VhostUserFrontend.connect(socketPath);
         long features = frontend.getFeatures() & ~unwantedFeatures;
         frontend.setProtocolFeatures(PROTOCOL_FEATURES);
         frontend.needReply(true);

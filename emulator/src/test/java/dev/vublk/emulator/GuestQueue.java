@@ -187,7 +187,7 @@ public final class GuestQueue implements AutoCloseable {
         if (request == null) {
             throw new AssertionError("the device returned chain " + ring.usedId() + " that it does not have");
         }
-        request.complete(ring.usedBytes());
+        request.complete(guest, ring.usedBytes());
         return request;
     }
 

@@ -43,6 +43,7 @@ public final class GuestRequest {
     private int[] bufferLengths = {};
     private int readableBuffers;
     private int usedBytes;
+    private byte[] written = {};
 
     private GuestRequest(byte[] readable) {
         this.readable = readable;
@@ -201,11 +202,15 @@ public final class GuestRequest {
         return readableBuffers;
     }
 
-    void complete(int used) {
+    /** Keeps what the device wrote and gives the memory back. */
+    void complete(Guest guest, int used) {
         usedBytes = used;
-    }
-
-    void release(Guest guest) {
+        int done = 0;
+        written = new byte[writableBytes];
+        for (int i = readableBuffers; i < bufferLengths.length; i++) {
+            HostMemory.copyOut(bufferAddresses[i], written, done, bufferLengths[i]);
+            done += bufferLengths[i];
+        }
         guest.heap().release(address, addressBytes);
     }
 
@@ -216,23 +221,11 @@ public final class GuestRequest {
 
     /** The last byte that the device was to write. */
     public int status() {
-        byte[] all = written();
-        return all[all.length - 1];
+        return written[written.length - 1];
     }
 
     /** What the device was to write in front of the status. */
     public byte[] answer() {
-        byte[] all = written();
-        return Arrays.copyOf(all, all.length - 1);
-    }
-
-    private byte[] written() {
-        byte[] all = new byte[writableBytes];
-        int done = 0;
-        for (int i = readableBuffers; i < bufferLengths.length; i++) {
-            HostMemory.copyOut(bufferAddresses[i], all, done, bufferLengths[i]);
-            done += bufferLengths[i];
-        }
-        return all;
+        return Arrays.copyOf(written, written.length - 1);
     }
 }

@@ -20,6 +20,15 @@ import org.jspecify.annotations.Nullable;
 public final class ScriptedDisk implements BlockDriver {
     private static final int TIMEOUT_S = 20;
 
+    /** A fault of the disk's own that the log is expected to show, without a page of frames. */
+    public static final class Fault extends RuntimeException {
+        private static final long serialVersionUID = 1L;
+
+        public Fault() {
+            super("thrown by the test, expected in the log", null, false, false);
+        }
+    }
+
     /** One call of a channel. */
     public record Call(
             String name, long offsetBytes, long lengthBytes, boolean mayUnmap, boolean fua, String thread) {}

@@ -85,6 +85,9 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
 
     private boolean terminated;
 
+    /** Written by whoever makes the loop run first. */
+    private volatile @Nullable Thread thread;
+
     /**
      * Makes the ring, but starts no thread yet. Throws {@link IllegalStateException} when io_uring is not to be had.
      *
@@ -99,11 +102,17 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
         }
         operations = new UringOperations(this, OPERATION_SLOTS);
         loop = new Loop(
-                new ThreadPerTaskExecutor(task -> new Thread(task, name)),
+                new ThreadPerTaskExecutor(this::newThread),
                 IoUringIoHandler.newFactory(new IoUringIoHandlerConfig().setRingSize(RING_ENTRIES)));
         this.coroutines = new CoroutinePool(coroutines, loop, this::onCoroutineAvailable);
         this.workers = workers.newClient(this);
         ioContext = new LoopIoContext(this, operations, this.workers);
+    }
+
+    private Thread newThread(Runnable task) {
+        Thread created = new Thread(task, name);
+        thread = created;
+        return created;
     }
 
     /** Starts the thread; returns when it runs. When it throws {@link IllegalStateException}, nothing is left running. */
@@ -375,7 +384,26 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     @Override
     public void close() {
         loop.shutdownGracefully(0, 10, TimeUnit.SECONDS).awaitUninterruptibly();
+        Thread ended = thread;
+        if (ended != null) {
+            join(ended);
+        }
         workers.close();
+    }
+
+    /** The loop's end is reported a moment before its thread is gone. */
+    private static void join(Thread ended) {
+        boolean interrupted = false;
+        while (ended.isAlive()) {
+            try {
+                ended.join();
+            } catch (InterruptedException e) {
+                interrupted = true;
+            }
+        }
+        if (interrupted) {
+            Thread.currentThread().interrupt();
+        }
     }
 
     /** Work handed over by {@link #spawn}. */

@@ -161,7 +161,7 @@ final class BrokenQueueTest {
 
     @Test
     void shouldBreakTheQueueOnAFaultOfOurOwn() throws Exception {
-        disk.throwing(new IllegalStateException("thrown by the test, expected in the log"));
+        disk.throwing(new ScriptedDisk.Fault());
         queue.submit(read(0, 512));
         queue.awaitBroken();
         disk.throwing(null);
@@ -176,7 +176,7 @@ final class BrokenQueueTest {
         queue.submit(of(FLUSH, 0).indirect());
         disk.nextCall();
         disk.nextCall();
-        disk.throwing(new IllegalStateException("thrown by the test, expected in the log"));
+        disk.throwing(new ScriptedDisk.Fault());
         disk.release();
         queue.awaitBroken();
         disk.throwing(null);

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.emulator;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.vublk.blockdev.BlockOptions;
+import java.lang.management.ManagementFactory;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Front ends that come and go leave nothing behind. */
+final class ReconnectTest {
+    private static final int ROUNDS = 1000;
+    private static final int WARM_UP = 200;
+
+    @TempDir
+    Path directory;
+
+    private static void oneRequest(EmulatorUnderTest emulator) throws Exception {
+        try (Guest guest = Guest.connect(emulator)) {
+            GuestRequest read = guest.queue().run(GuestRequest.read(1, 4096));
+            assertThat(read.status()).isEqualTo(GuestRequest.OK);
+        }
+    }
+
+    private static long usedHeapBytes() {
+        System.gc();
+        return ManagementFactory.getMemoryMXBean().getHeapMemoryUsage().getUsed();
+    }
+
+    @Test
+    void shouldHoldNoMoreAfterAThousandFrontEnds() throws Exception {
+        Path image = directory.resolve("disk.img");
+        Files.write(image, new byte[1 << 20]);
+        try (EmulatorUnderTest emulator = new EmulatorUnderTest.Setup(directory)
+                .block(BlockOptions.defaults(image.toString()))
+                .ioThreads(2)
+                .start()) {
+            for (int i = 0; i < WARM_UP; i++) {
+                oneRequest(emulator);
+            }
+            // A front end is served only when the one before it is gone altogether.
+            Guest held = Guest.connect(emulator);
+            ProcessResources before = ProcessResources.now();
+            long heapBefore = usedHeapBytes();
+            held.close();
+            for (int i = 0; i < ROUNDS; i++) {
+                oneRequest(emulator);
+            }
+            try (Guest last = Guest.connect(emulator)) {
+                assertThat(last).isNotNull();
+                assertThat(ProcessResources.now()).matches(now -> now.areWithin(before), "within " + before);
+                // A kilobyte a round would be a leak; what the virtual machine itself adds is less.
+                assertThat(usedHeapBytes() - heapBefore).isLessThan(ROUNDS * 1024L);
+            }
+        }
+    }
+}
