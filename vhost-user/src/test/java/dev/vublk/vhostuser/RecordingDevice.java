@@ -147,6 +147,15 @@ public final class RecordingDevice implements VhostUserDevice {
         return new IllegalStateException(what);
     }
 
+    /** What the running queue was started with. */
+    public VirtqueueSetup setupOf(int queueIndex) {
+        VirtqueueSetup setup = running.get(queueIndex);
+        if (setup == null) {
+            throw new AssertionError("queue " + queueIndex + " does not run");
+        }
+        return setup;
+    }
+
     public VirtqueueSetup lastSetup() {
         return setups.get(setups.size() - 1);
     }
