@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.blockdev;
+
+/**
+ * A disk on one loop. Calls are straight-line code: they wait (suspending the calling coroutine) until the whole request
+ * is done. Runs on its loop only; many calls may be under way at once, one per coroutine.
+ *
+ * <p>Every call returns 0 when all of it is done, or a negative errno ({@code -EIO}, {@code -ENOSPC}, {@code -EDQUOT},
+ * {@code -EOPNOTSUPP}, {@code -EROFS} …). Short transfers have been continued, {@code EINTR} and {@code EAGAIN} retried.
+ * The caller has checked that ranges lie inside the disk and are multiples of 512 bytes; nothing else about alignment.
+ */
+public interface BlockChannel extends AutoCloseable {
+
+    /**
+     * Reads {@code lengthBytes} at {@code offsetBytes} into the buffers of {@code iovCount} {@code struct iovec} at
+     * {@code iovAddress}, whose lengths add up to {@code lengthBytes}. The vector is scratch: it may have been changed
+     * when the call returns.
+     */
+    int readv(long offsetBytes, long iovAddress, int iovCount, long lengthBytes);
+
+    /** Writes; parameters as for {@link #readv}. With {@code fua} the data is stable when the call returns 0. */
+    int writev(long offsetBytes, long iovAddress, int iovCount, long lengthBytes, boolean fua);
+
+    /** Makes every write that completed before this call stable. Once it has failed on a disk it fails for ever. */
+    int flush();
+
+    /** Tells the disk that the range is no longer needed; what it reads afterwards is undefined unless the disk says. */
+    int discard(long offsetBytes, long lengthBytes);
+
+    /**
+     * Makes the range read as zeroes. With {@code mayUnmap} the space may be given back. With {@code fua} the zeroes are
+     * stable when the call returns 0.
+     */
+    int writeZeroes(long offsetBytes, long lengthBytes, boolean mayUnmap, boolean fua);
+
+    /** Closes the channel; no call may be under way. */
+    @Override
+    void close();
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.blockdev;
+
+import java.io.IOException;
+
+/** A disk cannot be opened: the message is one line that names the image, what was tried, the errno and the remedy. */
+public final class BlockOpenException extends IOException {
+    private static final long serialVersionUID = 1L;
+
+    public BlockOpenException(String message) {
+        super(message);
+    }
+}

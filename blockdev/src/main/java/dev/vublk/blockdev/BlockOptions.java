@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.blockdev;
+
+/**
+ * How a disk is to be opened.
+ *
+ * @param image path of a file or block device, or a URI such as {@code null:64MiB}
+ * @param readOnly open for reading only
+ * @param cacheMode QEMU's name for the way data is cached
+ * @param engine how reads and writes are carried out
+ * @param discard whether discards are passed on ({@code unmap}) or ignored
+ * @param logicalBlockBytes block size to present, 0 for the disk's own
+ * @param locking whether image locks are taken
+ * @param shareRw whether others may write the image at the same time (for migration)
+ * @param forceShare open without regard to anybody's locks (read-only only, as QEMU's {@code force-share})
+ */
+public record BlockOptions(
+        String image,
+        boolean readOnly,
+        CacheMode cacheMode,
+        IoEngine engine,
+        boolean discard,
+        int logicalBlockBytes,
+        boolean locking,
+        boolean shareRw,
+        boolean forceShare) {
+
+    /** QEMU's cache modes: what bypasses the page cache, and whether writes start as write-back. */
+    public enum CacheMode {
+        NONE(true, true, false),
+        WRITEBACK(false, true, false),
+        WRITETHROUGH(false, false, false),
+        DIRECTSYNC(true, false, false),
+        UNSAFE(false, true, true);
+
+        private final boolean direct;
+        private final boolean writeback;
+        private final boolean noFlush;
+
+        CacheMode(boolean direct, boolean writeback, boolean noFlush) {
+            this.direct = direct;
+            this.writeback = writeback;
+            this.noFlush = noFlush;
+        }
+
+        /** Whether the file is opened with {@code O_DIRECT}. */
+        public boolean direct() {
+            return direct;
+        }
+
+        /** Whether writes start as write-back: stable only after a flush. */
+        public boolean writeback() {
+            return writeback;
+        }
+
+        /** Whether flushes are ignored: only for data that nobody will miss. */
+        public boolean noFlush() {
+            return noFlush;
+        }
+    }
+
+    /** How reads and writes of a file reach the kernel. */
+    public enum IoEngine {
+        /** {@link #IO_URING} where the loop has a ring, otherwise {@link #THREADS}. */
+        AUTO,
+        IO_URING,
+        THREADS
+    }
+
+    /** Options with every default: write-back, engine by what the loop has, locks taken, discards passed on. */
+    public static BlockOptions defaults(String image) {
+        return new BlockOptions(image, false, CacheMode.WRITEBACK, IoEngine.AUTO, true, 0, true, false, false);
+    }
+}

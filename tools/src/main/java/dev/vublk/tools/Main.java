@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.tools;
+
+import dev.vublk.tools.cli.VublkCommand;
+
+/** Where the {@code vublk} command begins. */
+public final class Main {
+    private Main() {}
+
+    /** Runs the command and exits with its status: 0, 1 for a failure, 2 for wrong usage. */
+    public static void main(String[] args) {
+        System.exit(VublkCommand.commandLine().execute(args));
+    }
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.vhostuser.virtqueue;
+
+import dev.vublk.vhostuser.memory.GuestMemory;
+
+/**
+ * Everything a queue needs to start, checked by the control side and handed to its IOThread once.
+ *
+ * @param queueIndex index of the queue in the device
+ * @param size number of descriptors, a power of two for a split ring
+ * @param availBase next available index to take
+ * @param descHostAddress descriptor table, 16-byte aligned; the whole table lies in one region of {@code memory}
+ * @param availHostAddress driver area, 2-byte aligned, whole in one region
+ * @param usedHostAddress device area, 4-byte aligned, whole in one region
+ * @param features acknowledged virtio features
+ * @param kickFd eventfd that the driver writes, or -1 when it never kicks (the ring must then be polled)
+ * @param callFd eventfd that the device writes, or -1 when the driver polls
+ * @param errFd eventfd written when the queue breaks, or -1
+ * @param startNow whether to look at the ring at once rather than on the first kick: the ring has been in use before
+ * @param memory the guest's memory as of the start
+ */
+public record VirtqueueSetup(
+        int queueIndex,
+        int size,
+        int availBase,
+        long descHostAddress,
+        long availHostAddress,
+        long usedHostAddress,
+        long features,
+        int kickFd,
+        int callFd,
+        int errFd,
+        boolean startNow,
+        GuestMemory memory) {}
