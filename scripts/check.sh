@@ -46,12 +46,12 @@ check_shell() {
     bash -n "$file"
   done
   if command -v shellcheck >/dev/null; then
-    shellcheck -x -P . "$@"
+    shellcheck -S warning -x -P . "$@"
   fi
 }
 
 find_build() {
-  if ! JAVA_HOME=$("$here/find-jdk.sh"); then
+  if ! JAVA_HOME=$("$here/find-jdk.sh" 2>/dev/null); then
     echo "no JDK >= 25 found: run scripts/setup-build.sh as root, or set JAVA_HOME" >&2
     exit 1
   fi

@@ -36,8 +36,18 @@ echo "built"
 
 directory=$(mktemp -d "${TMPDIR:-/tmp}/vublk-quickstart.XXXXXX")
 vublk=''
+# end_vublk SIGNAL: true when it has ended within 10 s. Its status stays for wait.
+end_vublk() {
+  local tries
+  kill "-$1" "$vublk" 2>/dev/null || true
+  for ((tries = 0; tries < 100; tries++)); do
+    kill -0 "$vublk" 2>/dev/null || return 0
+    sleep 0.1
+  done
+  return 1
+}
 clean_up() {
-  [ -z "$vublk" ] || kill -KILL "$vublk" 2>/dev/null || true
+  [ -z "$vublk" ] || end_vublk TERM || end_vublk KILL || true
   rm -rf "$directory"
 }
 trap clean_up EXIT
@@ -82,13 +92,8 @@ wait "$guest" || guest_status=$?
 trap 'exit 143' TERM INT HUP
 
 step "Stopping vublk with SIGTERM"
-kill -TERM "$vublk" 2>/dev/null || true
 vublk_status=0
-for ((tries = 0; tries < 100; tries++)); do
-  kill -0 "$vublk" 2>/dev/null || break
-  sleep 0.1
-done
-if kill -0 "$vublk" 2>/dev/null; then
+if ! end_vublk TERM; then
   show_vublk
   echo "vublk did not end within 10 s of SIGTERM" >&2
   exit 1
@@ -97,11 +102,10 @@ wait "$vublk" || vublk_status=$?
 vublk=''
 echo "vublk ended with status $vublk_status"
 
-# A JVM that ends through its shutdown hooks says 143, that is 128 + SIGTERM.
-case $vublk_status in
-  0 | 143) ;;
-  *) show_vublk; exit 1 ;;
-esac
+if [ $vublk_status -ne 0 ]; then
+  show_vublk
+  exit 1
+fi
 if [ $guest_status -ne 0 ]; then
   show_vublk
   echo "the guest ended with status $guest_status" >&2
