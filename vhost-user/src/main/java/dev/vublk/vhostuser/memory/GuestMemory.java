@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.vhostuser.memory;
 
+import java.util.stream.IntStream;
+
 /**
  * An immutable snapshot of the guest's memory: guest or front-end user address plus length to host address.
  *
@@ -14,17 +16,36 @@ public final class GuestMemory {
     /** The empty memory of a session before its first table. */
     public static final GuestMemory EMPTY = new GuestMemory(new long[0], new long[0], new long[0], new long[0]);
 
+    /** Regions looked at one after the other; with more (hot-plugged memory), the rest are searched. Arbitrary. */
+    private static final int SCANNED_MAX = 8;
+
     private final long[] guestAddresses;
     private final long[] sizes;
     private final long[] userAddresses;
     private final long[] hostAddresses;
 
-    /** Parallel arrays, one entry a region; the caller has checked that regions neither wrap nor overlap. */
+    private final int scannedCount;
+
+    /** Region indexes by ascending unsigned guest address; empty when all regions are scanned. */
+    private final int[] byGuestAddress;
+
+    /**
+     * Parallel arrays, one entry a region, the most used ones first; the caller has checked that regions neither wrap nor
+     * overlap.
+     */
     GuestMemory(long[] guestAddresses, long[] sizes, long[] userAddresses, long[] hostAddresses) {
         this.guestAddresses = guestAddresses;
         this.sizes = sizes;
         this.userAddresses = userAddresses;
         this.hostAddresses = hostAddresses;
+        this.scannedCount = Math.min(sizes.length, SCANNED_MAX);
+        this.byGuestAddress = sizes.length <= SCANNED_MAX
+                ? new int[0]
+                : IntStream.range(0, sizes.length)
+                        .boxed()
+                        .sorted((a, b) -> Long.compareUnsigned(guestAddresses[a], guestAddresses[b]))
+                        .mapToInt(Integer::intValue)
+                        .toArray();
     }
 
     /**
@@ -33,24 +54,52 @@ public final class GuestMemory {
      * @param lengthBytes 0 or more; an empty range must still start inside a region
      */
     public long translate(long guestAddress, long lengthBytes) {
-        for (int i = 0; i < sizes.length; i++) {
+        for (int i = 0; i < scannedCount; i++) {
             long offset = guestAddress - guestAddresses[i];
             if (offset >= 0 && offset < sizes[i] && lengthBytes <= sizes[i] - offset) {
                 return hostAddresses[i] + offset;
             }
         }
-        return UNMAPPED;
+        return byGuestAddress.length == 0 ? UNMAPPED : searchAndTranslate(guestAddress, lengthBytes);
+    }
+
+    private long searchAndTranslate(long guestAddress, long lengthBytes) {
+        int i = search(guestAddress);
+        return i < 0 || lengthBytes > sizes[i] - (guestAddress - guestAddresses[i])
+                ? UNMAPPED
+                : hostAddresses[i] + (guestAddress - guestAddresses[i]);
     }
 
     /** How many bytes from {@code guestAddress} on lie in the region that holds it; 0 when none does. */
     public long contiguousBytes(long guestAddress) {
-        for (int i = 0; i < sizes.length; i++) {
+        for (int i = 0; i < scannedCount; i++) {
             long offset = guestAddress - guestAddresses[i];
             if (offset >= 0 && offset < sizes[i]) {
                 return sizes[i] - offset;
             }
         }
-        return 0;
+        int i = search(guestAddress);
+        return i < 0 ? 0 : sizes[i] - (guestAddress - guestAddresses[i]);
+    }
+
+    /** The region that holds a guest address, or -1: the last one that begins at or before it, if it reaches so far. */
+    private int search(long guestAddress) {
+        int low = 0;
+        int high = byGuestAddress.length;
+        while (low < high) {
+            int middle = (low + high) >>> 1;
+            if (Long.compareUnsigned(guestAddresses[byGuestAddress[middle]], guestAddress) <= 0) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        if (low == 0) {
+            return -1;
+        }
+        int found = byGuestAddress[low - 1];
+        long offset = guestAddress - guestAddresses[found];
+        return offset >= 0 && offset < sizes[found] ? found : -1;
     }
 
     /** As {@link #translate}, from an address in the front end's own address space (ring addresses are given so). */

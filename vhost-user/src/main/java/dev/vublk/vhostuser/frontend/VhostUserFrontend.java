@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.vhostuser.frontend;
+
+import dev.vublk.vhostuser.linux.Errno;
+import dev.vublk.vhostuser.linux.FileDescriptor;
+import dev.vublk.vhostuser.linux.Poll;
+import dev.vublk.vhostuser.linux.UnixSocket;
+import dev.vublk.vhostuser.protocol.ConfigSpaceAccess;
+import dev.vublk.vhostuser.protocol.FrontendRequest;
+import dev.vublk.vhostuser.protocol.MemoryRegionDescription;
+import dev.vublk.vhostuser.protocol.MemoryTable;
+import dev.vublk.vhostuser.protocol.MessageHeader;
+import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
+import dev.vublk.vhostuser.protocol.VringAddress;
+import dev.vublk.vhostuser.protocol.VringFd;
+import dev.vublk.vhostuser.protocol.VringState;
+import dev.vublk.vhostuser.protocol.Wire;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.util.List;
+
+/**
+ * The front end's end of a vhost-user socket: one blocking method a message. Owns the socket; descriptors that are passed stay
+ * the caller's. One thread at a time.
+ *
+ * <p>A set message returns whether the back end took it: it asks with NEED_REPLY when that is switched on ({@link
+ * #needReply}), and otherwise says true without knowing.
+ */
+public final class VhostUserFrontend implements AutoCloseable {
+    /** No back end may take this long; a test should fail rather than hang. */
+    private static final int REPLY_TIMEOUT_MS = 20_000;
+
+    private final int fd;
+    private boolean needReply;
+    private boolean open = true;
+
+    private VhostUserFrontend(int fd) {
+        this.fd = fd;
+    }
+
+    /** Connects to a back end's socket file. */
+    public static VhostUserFrontend connect(String path) throws IOException {
+        int fd = UnixSocket.create();
+        if (fd < 0) {
+            throw new IOException("socket: " + Errno.describe(fd));
+        }
+        int result = UnixSocket.connect(fd, path);
+        if (result < 0) {
+            FileDescriptor.close(fd);
+            throw new IOException(path + ": cannot connect: " + Errno.describe(result));
+        }
+        return new VhostUserFrontend(fd);
+    }
+
+    /** Whether set messages ask for an acknowledgement from now on. */
+    public VhostUserFrontend needReply(boolean need) {
+        needReply = need;
+        return this;
+    }
+
+    // ---- one method a message
+
+    public long getFeatures() throws IOException {
+        return askU64(FrontendRequest.GET_FEATURES);
+    }
+
+    public boolean setFeatures(long features) throws IOException {
+        return set(FrontendRequest.SET_FEATURES, Wire.u64(features));
+    }
+
+    public boolean setOwner() throws IOException {
+        return set(FrontendRequest.SET_OWNER, Wire.empty());
+    }
+
+    public boolean resetOwner() throws IOException {
+        return set(FrontendRequest.RESET_OWNER, Wire.empty());
+    }
+
+    public long getProtocolFeatures() throws IOException {
+        return askU64(FrontendRequest.GET_PROTOCOL_FEATURES);
+    }
+
+    public boolean setProtocolFeatures(long features) throws IOException {
+        return set(FrontendRequest.SET_PROTOCOL_FEATURES, Wire.u64(features));
+    }
+
+    public long getQueueNum() throws IOException {
+        return askU64(FrontendRequest.GET_QUEUE_NUM);
+    }
+
+    public long getMaxMemSlots() throws IOException {
+        return askU64(FrontendRequest.GET_MAX_MEM_SLOTS);
+    }
+
+    public boolean setMemTable(FrontendMemory... regions) throws IOException {
+        List<MemoryRegionDescription> descriptions =
+                List.of(regions).stream().map(FrontendMemory::description).toList();
+        int[] fds = List.of(regions).stream().mapToInt(FrontendMemory::fd).toArray();
+        return set(FrontendRequest.SET_MEM_TABLE, new MemoryTable(descriptions).encode(), fds);
+    }
+
+    public boolean addMemReg(FrontendMemory region) throws IOException {
+        return set(FrontendRequest.ADD_MEM_REG, region.description().encodePadded(), region.fd());
+    }
+
+    public boolean remMemReg(FrontendMemory region) throws IOException {
+        return set(FrontendRequest.REM_MEM_REG, region.description().encodePadded());
+    }
+
+    public boolean setVringNum(int index, int size) throws IOException {
+        return set(FrontendRequest.SET_VRING_NUM, new VringState(index, size).encode());
+    }
+
+    public boolean setVringBase(int index, int base) throws IOException {
+        return set(FrontendRequest.SET_VRING_BASE, new VringState(index, base).encode());
+    }
+
+    public boolean setVringAddr(int index, long desc, long avail, long used) throws IOException {
+        return set(FrontendRequest.SET_VRING_ADDR, new VringAddress(index, 0, desc, used, avail, 0).encode());
+    }
+
+    /** Stops the ring: once this returns, the back end has drained it and touches it no more. */
+    public int getVringBase(int index) throws IOException {
+        send(FrontendRequest.GET_VRING_BASE, 0, new VringState(index, 0).encode());
+        VringState state = VringState.decode(receiveReply(FrontendRequest.GET_VRING_BASE, VringState.SIZE_BYTES));
+        if (state.index() != index) {
+            throw new IOException("GET_VRING_BASE of ring " + index + " was answered for " + state.index());
+        }
+        return state.num();
+    }
+
+    public boolean setVringKick(int index, int kickFd) throws IOException {
+        return setVringFd(FrontendRequest.SET_VRING_KICK, index, kickFd);
+    }
+
+    public boolean setVringCall(int index, int callFd) throws IOException {
+        return setVringFd(FrontendRequest.SET_VRING_CALL, index, callFd);
+    }
+
+    public boolean setVringErr(int index, int errFd) throws IOException {
+        return setVringFd(FrontendRequest.SET_VRING_ERR, index, errFd);
+    }
+
+    /** A negative descriptor is sent as the NOFD bit. */
+    private boolean setVringFd(FrontendRequest request, int index, int vringFd) throws IOException {
+        boolean hasFd = vringFd >= 0;
+        return set(request, new VringFd(index, hasFd).encode(), hasFd ? new int[] {vringFd} : new int[0]);
+    }
+
+    public boolean setVringEnable(int index, boolean enable) throws IOException {
+        return set(FrontendRequest.SET_VRING_ENABLE, new VringState(index, enable ? 1 : 0).encode());
+    }
+
+    /** Passes the socket on which the back end may send its own messages. */
+    public boolean setBackendReqFd(int backendReqFd) throws IOException {
+        return set(FrontendRequest.SET_BACKEND_REQ_FD, Wire.empty(), backendReqFd);
+    }
+
+    /** Bytes of the configuration space; none when the back end refuses. */
+    public byte[] getConfig(int offset, int size) throws IOException {
+        ConfigSpaceAccess access = new ConfigSpaceAccess(offset, size, 0);
+        ByteBuffer payload = Wire.allocate(ConfigSpaceAccess.HEADER_SIZE_BYTES + size);
+        access.encode(payload);
+        send(FrontendRequest.GET_CONFIG, 0, payload.clear());
+        ByteBuffer reply = receiveReply(FrontendRequest.GET_CONFIG);
+        if (reply.remaining() == 0) {
+            return new byte[0];
+        }
+        if (!ConfigSpaceAccess.decode(reply).equals(access) || reply.remaining() != size) {
+            throw new IOException("GET_CONFIG answered with another access, or " + reply.remaining() + " bytes");
+        }
+        byte[] bytes = new byte[size];
+        reply.get(bytes);
+        return bytes;
+    }
+
+    public boolean setConfig(int offset, int flags, byte... data) throws IOException {
+        ByteBuffer payload = Wire.allocate(ConfigSpaceAccess.HEADER_SIZE_BYTES + data.length);
+        new ConfigSpaceAccess(offset, data.length, flags).encode(payload);
+        return set(FrontendRequest.SET_CONFIG, payload.put(data).flip());
+    }
+
+    // ---- the pieces, for anything unusual
+
+    /** A message that is answered only on request: sent, and its acknowledgement awaited where that was switched on. */
+    public boolean set(FrontendRequest request, ByteBuffer payload, int... fds) throws IOException {
+        send(request, needReply ? MessageHeader.FLAG_NEED_REPLY : 0, payload, fds);
+        return !needReply || receiveReply(request, Long.BYTES).getLong() == 0;
+    }
+
+    /** A message without payload that is answered with a number. */
+    public long askU64(FrontendRequest request) throws IOException {
+        send(request, 0, Wire.empty());
+        return receiveReply(request, Long.BYTES).getLong();
+    }
+
+    /** Sends a message with any payload and descriptors, and waits for nothing. */
+    public void send(FrontendRequest request, int extraFlags, ByteBuffer payload, int... fds) throws IOException {
+        send(new MessageHeader(request.id(), MessageHeader.VERSION | extraFlags, payload.remaining()), payload, fds);
+    }
+
+    /** Sends a message whose header may lie. */
+    public void send(MessageHeader header, ByteBuffer payload, int... fds) throws IOException {
+        byte[] message = new byte[MessageHeader.SIZE_BYTES + payload.remaining()];
+        ByteBuffer buffer = Wire.wrap(message);
+        header.encode(buffer);
+        buffer.put(payload);
+        sendRaw(message, fds);
+    }
+
+    /** Sends bytes as they are, the descriptors with the first of them. */
+    public void sendRaw(byte[] bytes, int... fds) throws IOException {
+        int sent = 0;
+        while (sent < bytes.length) {
+            int result = UnixSocket.send(fd, bytes, sent, bytes.length - sent, sent == 0 ? fds : new int[0]);
+            if (result > 0) {
+                sent += result;
+            } else if (result == -Errno.EAGAIN) {
+                await(Poll.POLLOUT);
+            } else {
+                throw new IOException("send: " + Errno.describe(result));
+            }
+        }
+    }
+
+    /** The payload of the reply to {@code request}, which must have a certain size. */
+    public ByteBuffer receiveReply(FrontendRequest request, int payloadSizeBytes) throws IOException {
+        ByteBuffer payload = receiveReply(request);
+        if (payload.remaining() != payloadSizeBytes) {
+            throw new IOException(
+                    request + " was answered with " + payload.remaining() + " bytes instead of " + payloadSizeBytes);
+        }
+        return payload;
+    }
+
+    /** The payload of the reply to {@code request}, whatever its size. */
+    public ByteBuffer receiveReply(FrontendRequest request) throws IOException {
+        MessageHeader header = receiveHeader();
+        if (header.request() != request.id() || header.flags() != (MessageHeader.VERSION | MessageHeader.FLAG_REPLY)) {
+            throw new IOException(request + " was answered with " + header);
+        }
+        return receiveBytes(header.sizeBytes());
+    }
+
+    /** The next header from the back end. */
+    public MessageHeader receiveHeader() throws IOException {
+        try {
+            return MessageHeader.decode(receiveBytes(MessageHeader.SIZE_BYTES));
+        } catch (VhostUserProtocolException e) {
+            throw new IOException(e.reason(), e);
+        }
+    }
+
+    /** Exactly so many bytes. */
+    public ByteBuffer receiveBytes(int count) throws IOException {
+        byte[] bytes = new byte[count];
+        int received = 0;
+        while (received < count) {
+            int result = receive(bytes, received);
+            if (result == 0) {
+                throw new IOException("the back end has closed the connection");
+            }
+            received += result;
+        }
+        return Wire.wrap(bytes);
+    }
+
+    /** Waits until the back end closes the connection; true when it does so without sending anything more. */
+    public boolean awaitEnd() throws IOException {
+        return receive(new byte[1], 0) == 0;
+    }
+
+    private int receive(byte[] target, int offset) throws IOException {
+        while (true) {
+            int result = UnixSocket.receive(fd, target, offset, target.length - offset, FileDescriptor::close);
+            if (result >= 0) {
+                return result;
+            }
+            if (result == -Errno.ECONNRESET) {
+                return 0;
+            }
+            if (result != -Errno.EAGAIN) {
+                throw new IOException("receive: " + Errno.describe(result));
+            }
+            await(Poll.POLLIN);
+        }
+    }
+
+    private void await(int events) throws IOException {
+        int result = Poll.await(fd, events, -1, REPLY_TIMEOUT_MS);
+        if (result == 0) {
+            throw new IOException("the back end has said nothing for " + REPLY_TIMEOUT_MS + " ms");
+        }
+        if (result < 0 && result != -Errno.EINTR) {
+            throw new IOException("poll: " + Errno.describe(result));
+        }
+    }
+
+    @Override
+    public void close() {
+        if (open) {
+            open = false;
+            FileDescriptor.close(fd);
+        }
+    }
+}

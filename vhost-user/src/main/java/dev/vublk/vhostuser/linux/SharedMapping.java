@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.vhostuser.linux;
+
+/** mmap(2) of shared memory, and memory files to share. Any thread. */
+public final class SharedMapping {
+    /** 4 KiB on x86-64; a multiple of it on arm64 kernels with larger pages, which would need another constant. */
+    public static final int PAGE_SIZE_BYTES = 4096;
+
+    private static final int PROT_READ = 1;
+    private static final int PROT_WRITE = 2;
+    private static final int MAP_SHARED = 1;
+    private static final int MAP_NORESERVE = 0x4000;
+    private static final int MFD_CLOEXEC = 1;
+
+    private SharedMapping() {}
+
+    /** Maps part of a file for reading and writing. The address, or a negative errno. */
+    public static long map(int fd, long offsetBytes, long lengthBytes) {
+        int protection = PROT_READ | PROT_WRITE;
+        return LibC.check(
+                LibC.INSTANCE.mmap(null, lengthBytes, protection, MAP_SHARED | MAP_NORESERVE, fd, offsetBytes));
+    }
+
+    /** Nobody may touch the range any more: a later access ends the process. 0 or a negative errno. */
+    public static int unmap(long address, long lengthBytes) {
+        return (int) LibC.check(LibC.INSTANCE.munmap(address, lengthBytes));
+    }
+
+    /** A new memory file without a name in any directory: its descriptor, or a negative errno. */
+    public static int createMemoryFile(String name, long sizeBytes) {
+        int fd = (int) LibC.check(LibC.INSTANCE.memfd_create(name, MFD_CLOEXEC));
+        if (fd < 0) {
+            return fd;
+        }
+        int result = resize(fd, sizeBytes);
+        if (result < 0) {
+            LibC.INSTANCE.close(fd);
+            return result;
+        }
+        return fd;
+    }
+
+    /** Sets a file's length. 0 or a negative errno. */
+    public static int resize(int fd, long sizeBytes) {
+        return (int) LibC.check(LibC.INSTANCE.ftruncate(fd, sizeBytes));
+    }
+}

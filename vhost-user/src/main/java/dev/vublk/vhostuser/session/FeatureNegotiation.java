@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.vhostuser.session;
+
+import dev.vublk.vhostuser.protocol.ProtocolFeature;
+import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
+import org.jspecify.annotations.Nullable;
+
+/** What is offered to one front end, and what it acknowledged. Control loop. */
+final class FeatureNegotiation {
+    static final long VIRTIO_RING_F_INDIRECT_DESC = 1L << 28;
+    static final long VIRTIO_RING_F_EVENT_IDX = 1L << 29;
+    static final long VHOST_USER_F_PROTOCOL_FEATURES = 1L << 30;
+    static final long VIRTIO_F_VERSION_1 = 1L << 32;
+
+    /** Bits 0 to 23 and 50 to 63 belong to the device (virtio 1.3, 2.2 "Feature Bits"); the others are ours. */
+    private static final long DEVICE_FEATURES = 0xffffffL | -1L << 50;
+
+    private static final long RING_AND_TRANSPORT_FEATURES =
+            VIRTIO_RING_F_INDIRECT_DESC | VIRTIO_RING_F_EVENT_IDX | VHOST_USER_F_PROTOCOL_FEATURES | VIRTIO_F_VERSION_1;
+
+    private static final long PROTOCOL_FEATURES = ProtocolFeature.MQ.mask()
+            | ProtocolFeature.REPLY_ACK.mask()
+            | ProtocolFeature.BACKEND_REQ.mask()
+            | ProtocolFeature.CONFIG.mask()
+            | ProtocolFeature.CONFIGURE_MEM_SLOTS.mask();
+
+    private final long offered;
+    private long acked;
+    private boolean areAcked;
+    private long protocolAcked;
+
+    FeatureNegotiation(long deviceFeatures) {
+        this.offered = (deviceFeatures & DEVICE_FEATURES) | RING_AND_TRANSPORT_FEATURES;
+    }
+
+    long offered() {
+        return offered;
+    }
+
+    /** Takes the front end's choice. Returns whether it differs from the one before. */
+    boolean acknowledge(long features) throws VhostUserProtocolException {
+        checkOffered("features", features, offered);
+        boolean changed = !areAcked || features != acked;
+        acked = features;
+        areAcked = true;
+        return changed;
+    }
+
+    /** Whether the front end has chosen at all. */
+    boolean areAcked() {
+        return areAcked;
+    }
+
+    long acked() {
+        return acked;
+    }
+
+    /** Without protocol features there is no SET_VRING_ENABLE: rings are enabled by SET_FEATURES ("Ring states"). */
+    boolean enableRings() {
+        return areAcked && (acked & VHOST_USER_F_PROTOCOL_FEATURES) == 0;
+    }
+
+    long protocolOffered() {
+        return PROTOCOL_FEATURES;
+    }
+
+    void acknowledgeProtocol(long features) throws VhostUserProtocolException {
+        checkOffered("protocol features", features, PROTOCOL_FEATURES);
+        protocolAcked = features;
+    }
+
+    /** Whether a message that needs this feature (or none) may be sent. */
+    boolean allows(@Nullable ProtocolFeature feature) {
+        return feature == null || feature.isIn(protocolAcked);
+    }
+
+    private static void checkOffered(String what, long features, long offered) throws VhostUserProtocolException {
+        if ((features & ~offered) != 0) {
+            throw new VhostUserProtocolException(
+                    what + " 0x" + Long.toHexString(features & ~offered) + " acknowledged but never offered");
+        }
+    }
+}

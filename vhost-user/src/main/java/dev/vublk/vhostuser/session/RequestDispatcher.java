@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.vhostuser.session;
+
+import static java.util.Objects.requireNonNull;
+
+import dev.vublk.vhostuser.protocol.ConfigSpaceAccess;
+import dev.vublk.vhostuser.protocol.FrontendRequest;
+import dev.vublk.vhostuser.protocol.MemoryRegionDescription;
+import dev.vublk.vhostuser.protocol.MemoryTable;
+import dev.vublk.vhostuser.protocol.MessageHeader;
+import dev.vublk.vhostuser.protocol.ReplyRule;
+import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
+import dev.vublk.vhostuser.protocol.VringAddress;
+import dev.vublk.vhostuser.protocol.VringFd;
+import dev.vublk.vhostuser.protocol.VringState;
+import dev.vublk.vhostuser.protocol.Wire;
+import dev.vublk.vhostuser.socket.AncillaryFds;
+import dev.vublk.vhostuser.socket.VhostUserConnection;
+import dev.vublk.vhostuser.socket.VhostUserMessage;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Takes one message after the other to the session's method for it, and answers. Control loop.
+ *
+ * <p>A message that is unknown or was not negotiated is answered with an error where an answer is due, and the session goes
+ * on. One that is refused (wrong shape, impossible value) is answered so as well; when it asked for no answer, nothing could
+ * tell the front end that we are no longer of one mind, so the session ends, as with DPDK and rust-vmm.
+ */
+final class RequestDispatcher {
+    private static final long ACK_OK = 0;
+    private static final long ACK_ERROR = 1;
+
+    private final VhostUserSession session;
+    private final VhostUserConnection connection;
+
+    RequestDispatcher(VhostUserSession session, VhostUserConnection connection) {
+        this.session = requireNonNull(session, "session");
+        this.connection = requireNonNull(connection, "connection");
+    }
+
+    /** Carries one message out and answers it. Throws when the session has to end. */
+    void dispatch(VhostUserMessage message) throws IOException, VhostUserProtocolException {
+        MessageHeader header = message.header();
+        FrontendRequest request = FrontendRequest.byId(header.request());
+        if (request == null || !session.features().allows(request.feature())) {
+            answerUnavailable(header, request);
+            return;
+        }
+        try {
+            request.checkShape(header.sizeBytes(), message.fds().count());
+            handle(request, header, message.payload(), message.fds());
+        } catch (VhostUserProtocolException e) {
+            answerRefused(header, request, e);
+        }
+    }
+
+    private void handle(FrontendRequest request, MessageHeader header, ByteBuffer payload, AncillaryFds fds)
+            throws IOException, VhostUserProtocolException {
+        switch (request) {
+            case GET_FEATURES -> reply(header, Wire.u64(session.features().offered()));
+            case SET_FEATURES -> session.setFeatures(payload.getLong());
+            case SET_OWNER -> {} // There is one front end a connection: it is the owner.
+            case RESET_OWNER -> session.resetOwner();
+            case SET_MEM_TABLE -> session.setMemoryTable(MemoryTable.decode(payload), fds);
+            case SET_VRING_NUM -> session.setVringSize(VringState.decode(payload));
+            case SET_VRING_ADDR -> session.setVringAddresses(VringAddress.decode(payload));
+            case SET_VRING_BASE -> session.setVringBase(VringState.decode(payload));
+            case GET_VRING_BASE -> getVringBase(header, VringState.decode(payload));
+            case SET_VRING_KICK -> session.setVringKick(VringFd.decode(payload), fds);
+            case SET_VRING_CALL -> session.setVringCall(VringFd.decode(payload), fds);
+            case SET_VRING_ERR -> session.setVringErr(VringFd.decode(payload), fds);
+            case GET_PROTOCOL_FEATURES ->
+                reply(header, Wire.u64(session.features().protocolOffered()));
+            case SET_PROTOCOL_FEATURES -> session.setProtocolFeatures(payload.getLong());
+            case GET_QUEUE_NUM -> reply(header, Wire.u64(session.queueCount()));
+            case SET_VRING_ENABLE -> session.enableVring(VringState.decode(payload));
+            case SET_BACKEND_REQ_FD -> session.setBackendRequestFd(fds);
+            case GET_CONFIG -> getConfig(header, ConfigSpaceAccess.decode(payload));
+            case SET_CONFIG -> setConfig(ConfigSpaceAccess.decode(payload), payload);
+            case GET_MAX_MEM_SLOTS -> reply(header, Wire.u64(MemoryTable.REGIONS_MAX));
+            case ADD_MEM_REG -> session.addMemoryRegion(MemoryRegionDescription.decodePadded(payload), fds);
+            case REM_MEM_REG -> session.removeMemoryRegion(MemoryRegionDescription.decodePadded(payload));
+            default -> {
+                answerUnavailable(header, request);
+                return;
+            }
+        }
+        if (request.replyRule() == ReplyRule.ACK && header.needsReply()) {
+            reply(header, Wire.u64(ACK_OK));
+        }
+    }
+
+    private void getVringBase(MessageHeader header, VringState asked) throws IOException, VhostUserProtocolException {
+        int base = session.vringBase(asked);
+        reply(header, new VringState(asked.index(), base).encode());
+    }
+
+    /** The reply has the size asked for and repeats the offset as it was given; QEMU takes any other for an error. */
+    private void getConfig(MessageHeader header, ConfigSpaceAccess access)
+            throws IOException, VhostUserProtocolException {
+        byte[] bytes = session.readConfig(access);
+        ByteBuffer payload = Wire.allocate(ConfigSpaceAccess.HEADER_SIZE_BYTES + bytes.length);
+        access.encode(payload);
+        reply(header, payload.put(bytes).flip());
+    }
+
+    private void setConfig(ConfigSpaceAccess access, ByteBuffer payload) throws VhostUserProtocolException {
+        if (access.sizeBytes() < 0 || access.sizeBytes() > payload.remaining()) {
+            throw new VhostUserProtocolException("SET_CONFIG of " + Integer.toUnsignedLong(access.sizeBytes())
+                    + " bytes with " + payload.remaining());
+        }
+        byte[] data = new byte[access.sizeBytes()];
+        payload.get(data);
+        session.writeConfig(access, data);
+    }
+
+    private void answerUnavailable(MessageHeader header, @Nullable FrontendRequest request) throws IOException {
+        session.warn("message " + header.request() + (request == null ? "" : " (" + request + ")")
+                + " is unknown here or was not negotiated");
+        if (request != null && request.replyRule() == ReplyRule.CONFIG) {
+            reply(header, Wire.empty());
+        } else if (header.needsReply() || (request != null && request.replyRule() != ReplyRule.ACK)) {
+            reply(header, Wire.u64(ACK_ERROR));
+        }
+    }
+
+    private void answerRefused(MessageHeader header, FrontendRequest request, VhostUserProtocolException reason)
+            throws IOException, VhostUserProtocolException {
+        if (request.replyRule() == ReplyRule.CONFIG) {
+            reply(header, Wire.empty());
+        } else if (request.replyRule() == ReplyRule.ACK && header.needsReply()) {
+            reply(header, Wire.u64(ACK_ERROR));
+        } else {
+            throw reason;
+        }
+        session.warn(reason.reason());
+    }
+
+    private void reply(MessageHeader header, ByteBuffer payload) throws IOException {
+        connection.sendReply(header, payload);
+    }
+}

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.vhostuser.session;
+
+import static java.util.Objects.requireNonNull;
+
+import dev.vublk.vhostuser.VhostUserDevice;
+import dev.vublk.vhostuser.memory.GuestMemory;
+import dev.vublk.vhostuser.memory.MappedMemory;
+import dev.vublk.vhostuser.protocol.BackendRequest;
+import dev.vublk.vhostuser.protocol.ConfigSpaceAccess;
+import dev.vublk.vhostuser.protocol.MemoryRegionDescription;
+import dev.vublk.vhostuser.protocol.MemoryTable;
+import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
+import dev.vublk.vhostuser.protocol.VringAddress;
+import dev.vublk.vhostuser.protocol.VringFd;
+import dev.vublk.vhostuser.protocol.VringState;
+import dev.vublk.vhostuser.socket.AncillaryFds;
+import dev.vublk.vhostuser.socket.BackendRequestChannel;
+import java.util.Arrays;
+import org.apache.logging.log4j.LogManager;
+import org.apache.logging.log4j.Logger;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The state of one front end's connection, and one method a message that changes it. Control loop; a method may wait while
+ * the device drains a queue.
+ *
+ * <p>A method throws {@link VhostUserProtocolException} when it refuses; the state is then as it was before, except that
+ * rings that had to be stopped for the change may stay so.
+ */
+final class VhostUserSession implements AutoCloseable {
+    private static final Logger LOGGER = LogManager.getLogger(VhostUserSession.class);
+
+    private final VhostUserDevice device;
+    private final FeatureNegotiation features;
+    private final Vring[] vrings;
+    private MappedMemory memory = new MappedMemory();
+    private @Nullable BackendRequestChannel backendRequests;
+    private boolean warned;
+
+    VhostUserSession(VhostUserDevice device) {
+        this.device = requireNonNull(device, "device");
+        this.features = new FeatureNegotiation(device.deviceFeatures());
+        this.vrings = new Vring[device.queueCountMax()];
+        Arrays.setAll(vrings, i -> new Vring(i, device));
+    }
+
+    FeatureNegotiation features() {
+        return features;
+    }
+
+    /** Reports a front end's mistake, once: it must not be able to fill the log. */
+    void warn(String message) {
+        if (!warned) {
+            warned = true;
+            LOGGER.warn("front end: {} (further mistakes of this connection are not logged)", message);
+        } else {
+            LOGGER.debug("front end: {}", message);
+        }
+    }
+
+    // ---- features
+
+    void setFeatures(long acked) throws VhostUserProtocolException {
+        // QEMU sends them twice, the second time with rings set up: the same again changes nothing.
+        if (features.acknowledge(acked)) {
+            stopAll();
+            device.featuresAcked(acked);
+        }
+        if (features.enableRings()) {
+            for (Vring vring : vrings) {
+                vring.enable(true);
+            }
+        }
+        startAllReady();
+    }
+
+    void setProtocolFeatures(long acked) throws VhostUserProtocolException {
+        features.acknowledgeProtocol(acked);
+    }
+
+    int queueCount() {
+        return vrings.length;
+    }
+
+    /** RESET_OWNER: deprecated; "disable all rings" is the meaning that the specification leaves to it. */
+    void resetOwner() {
+        for (Vring vring : vrings) {
+            vring.enable(false);
+        }
+    }
+
+    void setBackendRequestFd(AncillaryFds fds) {
+        closeBackendRequests();
+        backendRequests = new BackendRequestChannel(fds.take(0));
+    }
+
+    /** Tells the front end to read the configuration again; best effort. Returns whether the message went out. */
+    boolean notifyConfigChanged() {
+        return backendRequests != null && backendRequests.send(BackendRequest.CONFIG_CHANGE_MSG);
+    }
+
+    // ---- configuration space
+
+    /** The bytes asked for, exactly as many; zero beyond the device's fields. */
+    byte[] readConfig(ConfigSpaceAccess access) throws VhostUserProtocolException {
+        access.check();
+        int offset = access.effectiveOffsetBytes();
+        return Arrays.copyOfRange(
+                Arrays.copyOf(device.configSpace(), ConfigSpaceAccess.CONFIG_SIZE_BYTES_MAX),
+                offset,
+                offset + access.sizeBytes());
+    }
+
+    void writeConfig(ConfigSpaceAccess access, byte[] data) throws VhostUserProtocolException {
+        access.check();
+        if (!device.writeConfigSpace(access.effectiveOffsetBytes(), data)) {
+            throw new VhostUserProtocolException(
+                    "configuration bytes at " + access.offsetBytes() + "+" + access.sizeBytes() + " are not writable");
+        }
+    }
+
+    // ---- memory
+
+    /** The new regions are mapped first: when that fails, the old ones go on. */
+    void setMemoryTable(MemoryTable table, AncillaryFds fds) throws VhostUserProtocolException {
+        if (fds.count() != table.regions().size()) {
+            throw new VhostUserProtocolException(
+                    "memory table of " + table.regions().size() + " regions with " + fds.count() + " descriptors");
+        }
+        MappedMemory replaced = MappedMemory.map(table, fds::borrow);
+        MappedMemory old = memory;
+        stopAll();
+        memory = replaced;
+        old.close();
+        startAllAfterMemoryChange();
+    }
+
+    void addMemoryRegion(MemoryRegionDescription region, AncillaryFds fds) throws VhostUserProtocolException {
+        memory.add(region, fds.borrow(0));
+        for (Vring vring : vrings) {
+            if (vring.isRunning()) {
+                device.extendMemory(memory.snapshot());
+                break;
+            }
+        }
+        startAllAfterMemoryChange();
+    }
+
+    void removeMemoryRegion(MemoryRegionDescription region) throws VhostUserProtocolException {
+        if (!memory.contains(region)) {
+            throw new VhostUserProtocolException(region + " is not there to be removed");
+        }
+        stopAll();
+        memory.remove(region);
+        startAllAfterMemoryChange();
+    }
+
+    /** A ring whose memory has gone stays stopped: the memory message itself was right. */
+    private void startAllAfterMemoryChange() {
+        for (Vring vring : vrings) {
+            try {
+                startIfReady(vring);
+            } catch (VhostUserProtocolException e) {
+                warn(e.reason());
+            }
+        }
+    }
+
+    // ---- rings
+
+    void setVringSize(VringState state) throws VhostUserProtocolException {
+        Vring vring = vring(state.index());
+        vring.setSize(state.num());
+        startIfReady(vring);
+    }
+
+    void setVringBase(VringState state) throws VhostUserProtocolException {
+        Vring vring = vring(state.index());
+        vring.setBase(state.num());
+        startIfReady(vring);
+    }
+
+    void setVringAddresses(VringAddress addresses) throws VhostUserProtocolException {
+        Vring vring = vring(addresses.index());
+        vring.setAddresses(addresses);
+        startIfReady(vring);
+    }
+
+    int vringBase(VringState state) throws VhostUserProtocolException {
+        return vring(state.index()).stopAndForgetKick();
+    }
+
+    void setVringKick(VringFd which, AncillaryFds fds) throws VhostUserProtocolException {
+        Vring vring = vring(which.index());
+        vring.setKickFd(takeFd(which, fds));
+        startIfReady(vring);
+    }
+
+    void setVringCall(VringFd which, AncillaryFds fds) throws VhostUserProtocolException {
+        vring(which.index()).setCallFd(takeFd(which, fds));
+    }
+
+    void setVringErr(VringFd which, AncillaryFds fds) throws VhostUserProtocolException {
+        vring(which.index()).setErrFd(takeFd(which, fds));
+    }
+
+    void enableVring(VringState state) throws VhostUserProtocolException {
+        if (state.num() != 0 && state.num() != 1) {
+            throw new VhostUserProtocolException("SET_VRING_ENABLE with " + Integer.toUnsignedLong(state.num()));
+        }
+        Vring vring = vring(state.index());
+        vring.enable(state.num() == 1);
+        startIfReady(vring);
+    }
+
+    private Vring vring(int index) throws VhostUserProtocolException {
+        if (index < 0 || index >= vrings.length) {
+            throw new VhostUserProtocolException(
+                    "ring " + Integer.toUnsignedLong(index) + " of a device with " + vrings.length);
+        }
+        return vrings[index];
+    }
+
+    /** The descriptor of a ring message, or -1 with the NOFD bit (a descriptor sent all the same is not ours to use). */
+    private static int takeFd(VringFd which, AncillaryFds fds) throws VhostUserProtocolException {
+        if (!which.hasFd()) {
+            return -1;
+        }
+        if (fds.count() != 1) {
+            throw new VhostUserProtocolException("ring " + which.index() + " announced a descriptor, but none came");
+        }
+        return fds.take(0);
+    }
+
+    private void startAllReady() throws VhostUserProtocolException {
+        for (Vring vring : vrings) {
+            startIfReady(vring);
+        }
+    }
+
+    /** Before the first features and the first memory a ring waits; both may come after it. */
+    private void startIfReady(Vring vring) throws VhostUserProtocolException {
+        GuestMemory snapshot = memory.snapshot();
+        if (vring.isReady() && features.areAcked() && snapshot.regionCount() > 0) {
+            vring.start(snapshot, features.acked());
+        }
+    }
+
+    private void stopAll() {
+        for (Vring vring : vrings) {
+            vring.stop();
+        }
+    }
+
+    // ---- end
+
+    /** Stops all rings, then gives everything back. */
+    @Override
+    public void close() {
+        try {
+            stopAllAtEnd();
+            memory.close();
+            for (Vring vring : vrings) {
+                vring.close();
+            }
+        } finally {
+            closeBackendRequests();
+            device.close();
+        }
+    }
+
+    /**
+     * Stops every ring, even when one fails to. That one may still touch memory and descriptors: the exception then keeps
+     * the caller from pulling them away under it; they are leaked instead.
+     */
+    private void stopAllAtEnd() {
+        IllegalStateException failure = null;
+        for (Vring vring : vrings) {
+            try {
+                vring.stop();
+            } catch (RuntimeException e) {
+                failure = new IllegalStateException(
+                        "ring " + vring.index() + " did not stop; its memory stays mapped", e);
+            }
+        }
+        if (failure != null) {
+            throw failure;
+        }
+    }
+
+    private void closeBackendRequests() {
+        if (backendRequests != null) {
+            backendRequests.close();
+            backendRequests = null;
+        }
+    }
+}

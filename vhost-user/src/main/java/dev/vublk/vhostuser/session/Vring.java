@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.vhostuser.session;
+
+import dev.vublk.vhostuser.VhostUserDevice;
+import dev.vublk.vhostuser.linux.EventFd;
+import dev.vublk.vhostuser.linux.FileDescriptor;
+import dev.vublk.vhostuser.memory.GuestMemory;
+import dev.vublk.vhostuser.memory.HostMemory;
+import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
+import dev.vublk.vhostuser.protocol.VringAddress;
+import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The control side of one ring: what the front end has said about it, its descriptors (owned), and whether the device runs
+ * it. Control loop.
+ *
+ * <pre>
+ *   size, addresses, kick given, enabled          start          running
+ *   ------------------------------------------> [queue] -----------------+
+ *        ^                                                               |
+ *        +---- stop: drained, base remembered <--------------------------+
+ *              by GET_VRING_BASE (the kick is forgotten), ENABLE 0, or any change
+ * </pre>
+ */
+final class Vring implements AutoCloseable {
+    private static final int NO_FD = -1;
+
+    // Split ring (virtio 1.3, 2.7): sizes of the three parts and the offset of used->idx.
+    private static final int DESC_SIZE_BYTES = 16;
+    private static final int AVAIL_HEADER_AND_EVENT_BYTES = 6;
+    private static final int AVAIL_ELEM_SIZE_BYTES = 2;
+    private static final int USED_HEADER_AND_EVENT_BYTES = 6;
+    private static final int USED_ELEM_SIZE_BYTES = 8;
+    private static final int USED_IDX_OFFSET = 2;
+    private static final int DESC_ALIGNMENT = 16;
+    private static final int AVAIL_ALIGNMENT = 2;
+    private static final int USED_ALIGNMENT = 4;
+    private static final int INDEX_MASK = 0xffff;
+
+    private final int index;
+    private final VhostUserDevice device;
+
+    private int size;
+    private int base;
+    private @Nullable VringAddress addresses;
+    private int kickFd = NO_FD;
+    private int callFd = NO_FD;
+    private int errFd = NO_FD;
+    private boolean kickGiven;
+    private boolean enabled;
+    private boolean running;
+
+    /** The device ran the ring up to the present base: a kick for what lies behind it may have been taken already. */
+    private boolean resumed;
+
+    Vring(int index, VhostUserDevice device) {
+        this.index = index;
+        this.device = device;
+    }
+
+    int index() {
+        return index;
+    }
+
+    boolean isRunning() {
+        return running;
+    }
+
+    /** Whether the front end has said all that a start needs. */
+    boolean isReady() {
+        return !running && enabled && kickGiven && size != 0 && addresses != null;
+    }
+
+    /** Hands the ring to the device. */
+    void start(GuestMemory memory, long features) throws VhostUserProtocolException {
+        VringAddress at = addresses;
+        if (at == null) {
+            throw new IllegalStateException("ring " + index + " has no addresses");
+        }
+        long desc = translate(memory, at.descUserAddress(), (long) size * DESC_SIZE_BYTES, DESC_ALIGNMENT);
+        long avail = translate(
+                memory,
+                at.availUserAddress(),
+                AVAIL_HEADER_AND_EVENT_BYTES + (long) size * AVAIL_ELEM_SIZE_BYTES,
+                AVAIL_ALIGNMENT);
+        long used = translate(
+                memory,
+                at.usedUserAddress(),
+                USED_HEADER_AND_EVENT_BYTES + (long) size * USED_ELEM_SIZE_BYTES,
+                USED_ALIGNMENT);
+        // A front end that reconnected kicks only for new requests: those already in the ring must be looked for.
+        boolean startNow = resumed || base != 0 || HostMemory.getU16Acquire(used + USED_IDX_OFFSET) != 0;
+        device.startQueue(new VirtqueueSetup(
+                index, size, base, desc, avail, used, features, kickFd, callFd, errFd, startNow, memory));
+        running = true;
+    }
+
+    private long translate(GuestMemory memory, long userAddress, long lengthBytes, int alignment)
+            throws VhostUserProtocolException {
+        long hostAddress = memory.translateUser(userAddress, lengthBytes);
+        if (hostAddress == GuestMemory.UNMAPPED) {
+            throw new VhostUserProtocolException(
+                    "ring " + index + " at 0x" + Long.toHexString(userAddress) + " lies outside the guest's memory");
+        }
+        // A region may be mapped at another alignment than the front end has it.
+        if (hostAddress % alignment != 0) {
+            throw new VhostUserProtocolException(
+                    "ring " + index + " at 0x" + Long.toHexString(userAddress) + " is not aligned in its file");
+        }
+        return hostAddress;
+    }
+
+    /** Takes the ring back from the device, drained. */
+    void stop() {
+        if (running) {
+            base = device.stopQueue(index) & INDEX_MASK;
+            running = false;
+            resumed = true;
+        }
+    }
+
+    /** Enables or disables; the caller starts the ring where that makes it ready. */
+    void enable(boolean enable) {
+        if (!enable) {
+            stop();
+        }
+        enabled = enable;
+    }
+
+    void setSize(int newSize) throws VhostUserProtocolException {
+        // virtio 1.3, 2.7: a split ring's size is a power of two.
+        if (newSize < 1 || newSize > device.queueSizeMax() || Integer.bitCount(newSize) != 1) {
+            throw new VhostUserProtocolException("ring " + index + " of " + Integer.toUnsignedLong(newSize)
+                    + " descriptors; a power of two up to " + device.queueSizeMax() + " is possible");
+        }
+        if (newSize != size) {
+            stop();
+            size = newSize;
+        }
+    }
+
+    void setBase(int newBase) throws VhostUserProtocolException {
+        if ((newBase & ~INDEX_MASK) != 0) {
+            throw new VhostUserProtocolException(
+                    "ring " + index + " with base " + Integer.toUnsignedLong(newBase) + ", beyond 16 bits");
+        }
+        if (newBase != base) {
+            stop();
+            resumed &= newBase == base;
+            base = newBase;
+        }
+    }
+
+    void setAddresses(VringAddress newAddresses) throws VhostUserProtocolException {
+        // virtio 1.3, 2.7: alignment of the three parts.
+        if (newAddresses.descUserAddress() % DESC_ALIGNMENT != 0
+                || newAddresses.availUserAddress() % AVAIL_ALIGNMENT != 0
+                || newAddresses.usedUserAddress() % USED_ALIGNMENT != 0) {
+            throw new VhostUserProtocolException("ring " + index + " has misaligned addresses");
+        }
+        if (!newAddresses.equals(addresses)) {
+            stop();
+            addresses = newAddresses;
+        }
+    }
+
+    /** Takes the kick descriptor over; -1: the driver never kicks. */
+    void setKickFd(int newFd) {
+        stop();
+        closeFd(kickFd);
+        kickFd = nonBlocking(newFd);
+        kickGiven = true;
+    }
+
+    /** Takes the call descriptor over; -1: the driver polls. */
+    void setCallFd(int newFd) {
+        nonBlocking(newFd);
+        if (running) {
+            device.setCallFd(index, newFd);
+        }
+        closeFd(callFd);
+        callFd = newFd;
+        if (newFd != NO_FD) {
+            // A completion may have been signalled on the descriptor before this one, which nobody read any more:
+            // without
+            // this the driver would wait for ever after a reconnect. A spurious interrupt does no harm.
+            EventFd.signal(newFd);
+        }
+    }
+
+    /** Takes the error descriptor over; -1: none. */
+    void setErrFd(int newFd) {
+        nonBlocking(newFd);
+        if (running) {
+            device.setErrFd(index, newFd);
+        }
+        closeFd(errFd);
+        errFd = newFd;
+    }
+
+    /** GET_VRING_BASE: stops the ring until the next SET_VRING_KICK, and says where it stopped. */
+    int stopAndForgetKick() {
+        stop();
+        closeFd(kickFd);
+        kickFd = NO_FD;
+        kickGiven = false;
+        return base;
+    }
+
+    /**
+     * A front end may pass what it likes (Linux UML: sockets, a blocking eventfd): neither a spurious kick nor a full pipe
+     * may block a loop.
+     */
+    private static int nonBlocking(int fd) {
+        if (fd != NO_FD) {
+            FileDescriptor.setNonBlocking(fd);
+        }
+        return fd;
+    }
+
+    private static void closeFd(int fd) {
+        if (fd != NO_FD) {
+            FileDescriptor.close(fd);
+        }
+    }
+
+    /** Closes the descriptors of a stopped ring. */
+    @Override
+    public void close() {
+        closeFd(kickFd);
+        closeFd(callFd);
+        closeFd(errFd);
+        kickFd = NO_FD;
+        callFd = NO_FD;
+        errFd = NO_FD;
+        kickGiven = false;
+    }
+}

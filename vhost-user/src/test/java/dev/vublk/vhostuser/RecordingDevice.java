@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.vhostuser;
+
+import dev.vublk.vhostuser.memory.GuestMemory;
+import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+
+/** A device that does nothing but write down what the session does with it, and checks the session's promises. */
+public final class RecordingDevice implements VhostUserDevice {
+    public static final int QUEUES = 4;
+    public static final int QUEUE_SIZE_MAX = 1024;
+    public static final long FEATURES = 1L << 6 | 1L << 9 | 1L << 11;
+    public static final int WCE_OFFSET = 32;
+
+    /** What was called, in order: "features 140000040", "start 0", "stop 0", ... */
+    public final List<String> calls = new CopyOnWriteArrayList<>();
+
+    public final Map<Integer, VirtqueueSetup> running = new ConcurrentHashMap<>();
+    public final List<VirtqueueSetup> setups = new CopyOnWriteArrayList<>();
+    public final byte[] config = new byte[60];
+
+    /** What the next stop returns, by queue: as if so many requests had been taken. */
+    public final Map<Integer, Integer> basesAtStop = new ConcurrentHashMap<>();
+
+    public volatile boolean failStop;
+    public volatile boolean failStart;
+
+    private final CountDownLatch closed = new CountDownLatch(1);
+
+    public RecordingDevice() {
+        for (int i = 0; i < config.length; i++) {
+            config[i] = (byte) (i + 1);
+        }
+    }
+
+    @Override
+    public int queueCountMax() {
+        return QUEUES;
+    }
+
+    @Override
+    public int queueSizeMax() {
+        return QUEUE_SIZE_MAX;
+    }
+
+    @Override
+    public long deviceFeatures() {
+        // A bit that is not the device's to offer (34, RING_PACKED) must be kept out by the session.
+        return FEATURES | 1L << 34;
+    }
+
+    @Override
+    public void featuresAcked(long features) {
+        promise(running.isEmpty(), "features changed under a running queue");
+        calls.add("features " + Long.toHexString(features));
+    }
+
+    @Override
+    public byte[] configSpace() {
+        return config.clone();
+    }
+
+    @Override
+    public boolean writeConfigSpace(int offset, byte[] data) {
+        if (offset != WCE_OFFSET || data.length != 1) {
+            return false;
+        }
+        config[offset] = data[0];
+        calls.add("config " + offset + "=" + data[0]);
+        return true;
+    }
+
+    @Override
+    public void startQueue(VirtqueueSetup setup) {
+        if (failStart) {
+            throw new IllegalStateException("start fails on purpose");
+        }
+        promise(running.put(setup.queueIndex(), setup) == null, "started twice");
+        setups.add(setup);
+        calls.add("start " + setup.queueIndex());
+    }
+
+    @Override
+    public int stopQueue(int queueIndex) {
+        if (failStop) {
+            throw new IllegalStateException("stop fails on purpose");
+        }
+        VirtqueueSetup setup = running.remove(queueIndex);
+        if (setup == null) {
+            throw broken("stopped while not running");
+        }
+        calls.add("stop " + queueIndex);
+        Integer base = basesAtStop.remove(queueIndex);
+        return base == null ? setup.availBase() : base;
+    }
+
+    @Override
+    public void setCallFd(int queueIndex, int callFd) {
+        promise(running.containsKey(queueIndex), "call descriptor for a queue that does not run");
+        calls.add("call " + queueIndex);
+    }
+
+    @Override
+    public void setErrFd(int queueIndex, int errFd) {
+        promise(running.containsKey(queueIndex), "error descriptor for a queue that does not run");
+        calls.add("err " + queueIndex);
+    }
+
+    @Override
+    public void extendMemory(GuestMemory memory) {
+        promise(!running.isEmpty(), "memory for nobody");
+        calls.add("memory " + memory.regionCount());
+    }
+
+    @Override
+    public void close() {
+        promise(closed.getCount() == 1, "closed twice");
+        calls.add("close");
+        closed.countDown();
+    }
+
+    /** Waits until the session has ended. */
+    public void awaitClosed() throws InterruptedException {
+        if (!closed.await(20, TimeUnit.SECONDS)) {
+            throw new AssertionError("the session did not end");
+        }
+    }
+
+    /** The promises that the session has broken. */
+    public List<String> broken() {
+        return calls.stream().filter(call -> call.startsWith("BROKEN")).toList();
+    }
+
+    private void promise(boolean kept, String what) {
+        if (!kept) {
+            throw broken(what);
+        }
+    }
+
+    private IllegalStateException broken(String what) {
+        calls.add("BROKEN " + what);
+        return new IllegalStateException(what);
+    }
+
+    public VirtqueueSetup lastSetup() {
+        return setups.get(setups.size() - 1);
+    }
+}
