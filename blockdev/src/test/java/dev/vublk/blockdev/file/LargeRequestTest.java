@@ -64,7 +64,8 @@ final class LargeRequestTest {
         long iov = NativeMemory.allocateZeroed(Iovec.SIZE_BYTES);
         try (TestDisk disk = new TestDisk(TestDisk.options(image), PlainLoop.withRing(refusing))) {
             Iovec.set(iov, 1L << 40, 5L << 30); // never touched
-            assertThat(disk.loop.run(() -> disk.channel.readv(0, iov, 1, DISK_BYTES))).isEqualTo(-Errno.EIO);
+            assertThat(disk.loop.run(() -> disk.channel.readv(0, iov, 1, DISK_BYTES)))
+                    .isEqualTo(-Errno.EIO);
             assertThat(disk.loop.run(() -> disk.channel.writev(0, iov, 1, DISK_BYTES, false)))
                     .isEqualTo(-Errno.EIO);
             assertThat(lengths).containsExactly(0x7ffff000L, 0x7ffff000L);
