@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.tools;
 
-import picocli.CommandLine;
-import picocli.CommandLine.Command;
+import dev.vublk.tools.cli.VublkCommand;
 
-/** The {@code vublk} command. */
-@Command(name = "vublk", description = "Serves disks to virtual machines over vhost-user.")
-public final class Main implements Runnable {
+/** Where the {@code vublk} command begins. */
+public final class Main {
     private Main() {}
 
-    @Override
-    public void run() {}
-
-    /** Runs the command and exits with its status. */
+    /** Runs the command and exits with its status: 0, 1 for a failure, 2 for wrong usage. */
     public static void main(String[] args) {
-        System.exit(new CommandLine(new Main()).execute(args));
+        System.exit(VublkCommand.commandLine().execute(args));
     }
 }

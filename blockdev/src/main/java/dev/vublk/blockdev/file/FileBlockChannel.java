@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.blockdev.file;
+
+import dev.vublk.blockdev.BlockChannel;
+import dev.vublk.blockdev.IoContext;
+import dev.vublk.blockdev.linux.Errno;
+import dev.vublk.blockdev.linux.Iovec;
+import dev.vublk.blockdev.linux.PosixFile;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A file or block device on one loop, with either engine: decides which way a request goes, and what makes it stable.
+ * Runs on its loop; allocates nothing once as many requests were under way before.
+ */
+final class FileBlockChannel implements BlockChannel {
+    private final SharedFile file;
+    private final FileIo io;
+    private final FileTransfer transfer;
+    private final BouncedTransfer bounced;
+    private final FileSpace space;
+    private final BlockGuard guard;
+    private final LoopQueue queue;
+
+    private final long fileBytes;
+    private final long memoryMask;
+    private final long granuleMask;
+    private final boolean readOnly;
+    private final boolean noFlush;
+    private final boolean direct;
+
+    FileBlockChannel(SharedFile file, IoContext context, FileIo io) {
+        this.file = file;
+        this.io = io;
+        this.queue = new LoopQueue(context);
+        this.guard = new BlockGuard(file, queue);
+        this.transfer = new FileTransfer(io, file);
+        this.bounced = new BouncedTransfer(context, transfer, file);
+        this.space = new FileSpace(file, transfer, bounced, guard);
+        this.fileBytes = file.geometry.sizeBytes();
+        this.memoryMask = file.alignment.memoryBytes() - 1L;
+        this.granuleMask = file.alignment.granuleBytes() - 1L;
+        this.readOnly = file.limits.readOnly();
+        this.noFlush = file.options.cacheMode().noFlush();
+        this.direct = file.options.cacheMode().direct();
+    }
+
+    @Override
+    public int readv(long offsetBytes, long iovAddress, int iovCount, long lengthBytes) {
+        boolean pastEnd = offsetBytes + lengthBytes > fileBytes;
+        if (pastEnd || !isAligned(offsetBytes, iovAddress, iovCount, lengthBytes)) {
+            return bounced.readv(offsetBytes, iovAddress, lengthBytes);
+        }
+        return transfer.readv(offsetBytes, iovAddress, iovCount, lengthBytes);
+    }
+
+    @Override
+    public int writev(long offsetBytes, long iovAddress, int iovCount, long lengthBytes, boolean fua) {
+        if (readOnly) {
+            return -Errno.EROFS;
+        }
+        boolean stable = fua && !noFlush;
+        int result = write(offsetBytes, iovAddress, iovCount, lengthBytes, stable);
+        if (!stable) {
+            return result;
+        }
+        if (result == 0 && !file.canDsync()) {
+            return flush();
+        }
+        if (result == -Errno.EIO && !direct) {
+            // Syncing may have met, and so used up, the one report of an older write's failure.
+            file.flushes.fail(result);
+        }
+        return result;
+    }
+
+    private int write(long offsetBytes, long iovAddress, int iovCount, long lengthBytes, boolean stable) {
+        int rwFlags = stable && file.canDsync() ? PosixFile.RWF_DSYNC : 0;
+        RangeLock.@Nullable Range range = guard.acquire(offsetBytes, lengthBytes);
+        try {
+            return isAligned(offsetBytes, iovAddress, iovCount, lengthBytes)
+                    ? transfer.writev(offsetBytes, iovAddress, iovCount, lengthBytes, rwFlags)
+                    : bounced.writev(offsetBytes, iovAddress, lengthBytes, rwFlags);
+        } finally {
+            guard.release(range);
+        }
+    }
+
+    /** Whether the kernel takes the request as it is. Always so without O_DIRECT. */
+    private boolean isAligned(long offsetBytes, long iovAddress, int iovCount, long lengthBytes) {
+        if (!direct) {
+            return true;
+        }
+        if (guard.isPartial(offsetBytes, lengthBytes)) {
+            return false;
+        }
+        long iov = iovAddress;
+        for (int i = 0; i < iovCount; i++) {
+            if ((Iovec.base(iov) & memoryMask) != 0 || (Iovec.length(iov) & granuleMask) != 0) {
+                return false;
+            }
+            iov += Iovec.SIZE_BYTES;
+        }
+        return true;
+    }
+
+    @Override
+    public int flush() {
+        return noFlush || readOnly ? 0 : file.flushes.flush(transfer, queue);
+    }
+
+    @Override
+    public int discard(long offsetBytes, long lengthBytes) {
+        return readOnly ? -Errno.EROFS : space.discard(offsetBytes, lengthBytes);
+    }
+
+    @Override
+    public int writeZeroes(long offsetBytes, long lengthBytes, boolean mayUnmap, boolean fua) {
+        if (readOnly) {
+            return -Errno.EROFS;
+        }
+        int result = space.writeZeroes(offsetBytes, lengthBytes, mayUnmap);
+        return result == 0 && fua ? flush() : result;
+    }
+
+    @Override
+    public void close() {
+        bounced.close();
+        io.close();
+        file.openChannels.decrementAndGet();
+    }
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.blockdev.file;
+
+import dev.vublk.blockdev.BlockChannel;
+import dev.vublk.blockdev.BlockDriver;
+import dev.vublk.blockdev.BlockLimits;
+import dev.vublk.blockdev.BlockOpenException;
+import dev.vublk.blockdev.BlockOptions;
+import dev.vublk.blockdev.BlockOptions.IoEngine;
+import dev.vublk.blockdev.IoContext;
+import dev.vublk.blockdev.IoRing;
+import dev.vublk.blockdev.linux.PosixFile;
+import java.io.UncheckedIOException;
+
+/** A raw disk in a regular file or on a host block device. Thread-safe. */
+public final class FileBlockDriver implements BlockDriver {
+    private final SharedFile file;
+
+    private FileBlockDriver(SharedFile file) {
+        this.file = file;
+    }
+
+    /** Opens and locks the image; whatever is wrong with it is one line in the exception. */
+    public static FileBlockDriver open(BlockOptions options) throws BlockOpenException {
+        return new FileBlockDriver(FileOpening.open(options));
+    }
+
+    @Override
+    public BlockLimits limits() {
+        return file.limits;
+    }
+
+    /**
+     * This disk on one loop.
+     *
+     * @throws UncheckedIOException caused by a {@link BlockOpenException}, when io_uring was asked for and the loop has
+     *     none
+     */
+    @Override
+    public BlockChannel openChannel(IoContext context) {
+        FileIo io = engine(context);
+        file.openChannels.incrementAndGet();
+        return new FileBlockChannel(file, context, io);
+    }
+
+    private FileIo engine(IoContext context) {
+        IoEngine engine = file.options.engine();
+        IoRing ring = engine == IoEngine.THREADS ? null : context.ring();
+        if (ring != null) {
+            return new UringFileIo(context, ring, file.fd);
+        }
+        if (engine == IoEngine.IO_URING) {
+            throw new UncheckedIOException(new BlockOpenException(
+                    file.options.image() + ": engine io_uring was asked for, but io_uring is not available here;"
+                            + " use engine threads, or auto"));
+        }
+        return new WorkerFileIo(context, file.fd);
+    }
+
+    @Override
+    public void close() {
+        // A descriptor number closed too early may be another file's in a moment, and requests would go there.
+        int open = file.openChannels.get();
+        if (open != 0) {
+            throw new IllegalStateException(file.options.image() + ": closed with " + open + " channels open");
+        }
+        PosixFile.close(file.fd);
+    }
+}

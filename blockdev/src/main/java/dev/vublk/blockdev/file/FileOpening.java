@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.blockdev.file;
+
+import dev.vublk.blockdev.BlockLimits;
+import dev.vublk.blockdev.BlockOpenException;
+import dev.vublk.blockdev.BlockOptions;
+import dev.vublk.blockdev.linux.Errno;
+import dev.vublk.blockdev.linux.FileStatus;
+import dev.vublk.blockdev.linux.FileStatus.Kind;
+import dev.vublk.blockdev.linux.PosixFile;
+import java.io.IOException;
+import java.util.Locale;
+
+/** The way from options to an opened, locked and measured file, with one clear line for each way to fail. Any thread. */
+final class FileOpening {
+    /**
+     * Longest discard or write-zeroes: a whole disk takes few of them, and none keeps a worker or the file's lock busy
+     * for minutes where it has to write zeroes. Otherwise arbitrary.
+     */
+    private static final long MAX_RANGE_BYTES = 1L << 30;
+
+    private final BlockOptions options;
+
+    private FileOpening(BlockOptions options) {
+        this.options = options;
+    }
+
+    static SharedFile open(BlockOptions options) throws BlockOpenException {
+        FileOpening opening = new FileOpening(options);
+        opening.checkOptions();
+        FileStatus status = opening.status();
+        opening.checkKind(status);
+        int fd = opening.openFile(status.kind());
+        try {
+            return opening.measure(fd);
+        } catch (Throwable failure) {
+            PosixFile.close(fd);
+            throw failure;
+        }
+    }
+
+    private void checkOptions() throws BlockOpenException {
+        if (options.forceShare() && !options.readOnly()) {
+            throw refused("force-share=on ignores everybody's locks and needs read-only=on");
+        }
+    }
+
+    /** Before opening: opening a FIFO would wait for a writer, opening some devices has effects. */
+    private FileStatus status() throws BlockOpenException {
+        try {
+            return FileStatus.of(options.image());
+        } catch (IOException e) {
+            throw refused("cannot be opened: " + e.getMessage());
+        }
+    }
+
+    private void checkKind(FileStatus status) throws BlockOpenException {
+        if (status.kind() != Kind.REGULAR_FILE && status.kind() != Kind.BLOCK_DEVICE) {
+            throw refused("is " + status.kind() + ", not a regular file or a block device");
+        }
+    }
+
+    private int openFile(Kind kind) throws BlockOpenException {
+        // Never O_NONBLOCK: io_uring would then fail with EAGAIN instead of waiting for the disk.
+        boolean direct = options.cacheMode().direct();
+        int flags = (options.readOnly() ? PosixFile.O_RDONLY : PosixFile.O_RDWR) | (direct ? PosixFile.O_DIRECT : 0);
+        if (kind == Kind.BLOCK_DEVICE && !options.readOnly() && options.locking() && !options.shareRw()) {
+            // Image locks know nothing of the kernel's own users: a guest must not write to a mounted device.
+            flags |= PosixFile.O_EXCL;
+        }
+        int fd = PosixFile.open(options.image(), flags);
+        if (fd >= 0) {
+            return fd;
+        }
+        throw switch (-fd) {
+            case Errno.EINVAL -> direct ? directRefused() : refused("cannot be opened: " + Errno.describe(fd));
+            case Errno.EACCES, Errno.EPERM, Errno.EROFS ->
+                refused("cannot be opened for " + (options.readOnly() ? "reading: " : "reading and writing: ")
+                        + Errno.describe(fd) + (options.readOnly() ? "" : "; read-only=on needs less"));
+            case Errno.EBUSY ->
+                refused("is in use by this host (mounted, part of another device, or opened exclusively);"
+                        + " locking=off at your own risk");
+            default -> refused("cannot be opened: " + Errno.describe(fd));
+        };
+    }
+
+    private SharedFile measure(int fd) throws BlockOpenException {
+        FileStatus status;
+        FileGeometry geometry;
+        try {
+            status = FileStatus.of(fd);
+            checkKind(status); // the path may name something else by now
+            geometry = FileGeometry.of(fd, status);
+        } catch (BlockOpenException e) {
+            throw e;
+        } catch (IOException e) {
+            throw refused("cannot be measured: " + e.getMessage());
+        }
+        if (geometry.sizeBytes() == 0) {
+            throw refused(
+                    geometry.blockDevice()
+                            ? "has no medium: its size is 0"
+                            : "is empty: give it a size first, for example with truncate -s 10G");
+        }
+        DirectAlignment alignment = DirectAlignment.NONE;
+        if (options.cacheMode().direct()) {
+            if (status.directKnown() && status.directOffsetBytes() == 0) {
+                throw directRefused();
+            }
+            alignment = DirectAlignment.of(fd, status, geometry.logicalBlockBytes());
+        }
+        BlockLimits limits = limits(geometry, alignment);
+        ImageLock.acquire(fd, options);
+        return new SharedFile(fd, options, geometry, alignment, limits);
+    }
+
+    private BlockLimits limits(FileGeometry geometry, DirectAlignment alignment) throws BlockOpenException {
+        int logical = options.logicalBlockBytes() == 0 ? geometry.logicalBlockBytes() : options.logicalBlockBytes();
+        int physical = Math.max(Math.max(logical, geometry.physicalBlockBytes()), alignment.offsetBytes());
+        int minIo = Math.max(logical, geometry.minIoBytes());
+        return new BlockLimits(
+                diskBytes(geometry, Math.max(logical, alignment.offsetBytes())),
+                options.readOnly(),
+                logical,
+                physical,
+                minIo,
+                geometry.optimalIoBytes(),
+                options.discard() && geometry.canDiscard() && !options.readOnly(),
+                Math.max(logical, geometry.discardGranularityBytes()),
+                MAX_RANGE_BYTES,
+                !options.readOnly(),
+                MAX_RANGE_BYTES,
+                true,
+                options.cacheMode().writeback());
+    }
+
+    /**
+     * The disk's size. A file that ends inside a block is served read-only, the rest of its last block as zeroes; to
+     * write to it would mean to lose that tail or to grow the file, which its owner decides better.
+     */
+    private long diskBytes(FileGeometry geometry, int blockBytes) throws BlockOpenException {
+        long excess = geometry.sizeBytes() % blockBytes;
+        if (excess == 0) {
+            return geometry.sizeBytes();
+        }
+        if (!options.readOnly()) {
+            String grow = geometry.blockDevice() ? "" : ": truncate -s %" + blockBytes + " makes it one";
+            throw refused("its size of " + geometry.sizeBytes() + " bytes is not a multiple of " + blockBytes + grow
+                    + ", or use read-only=on");
+        }
+        return geometry.sizeBytes() - excess + blockBytes;
+    }
+
+    private BlockOpenException directRefused() {
+        return refused("its file system has no O_DIRECT, which cache="
+                + options.cacheMode().name().toLowerCase(Locale.ROOT) + " needs; use cache="
+                + (options.cacheMode().writeback() ? "writeback" : "writethrough"));
+    }
+
+    private BlockOpenException refused(String why) {
+        return new BlockOpenException(options.image() + ": " + why);
+    }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.blockdev.file;
+
+import dev.vublk.blockdev.BlockOpenException;
+import dev.vublk.blockdev.linux.Errno;
+import dev.vublk.blockdev.linux.FileStatus;
+import dev.vublk.blockdev.linux.FileStatus.Kind;
+import dev.vublk.blockdev.linux.NativeMemory;
+import dev.vublk.blockdev.linux.PosixFile;
+import java.io.IOException;
+
+/** Finds out about an image without serving it: opens it for reading only and takes no locks. Any thread. */
+public final class FileProbe {
+    private FileProbe() {}
+
+    /** Everything to be known of the file or block device at {@code image}. */
+    public static ImageInfo inspect(String image) throws BlockOpenException {
+        FileStatus status;
+        try {
+            status = FileStatus.of(image);
+        } catch (IOException e) {
+            throw new BlockOpenException(image + ": cannot be opened: " + e.getMessage());
+        }
+        if (status.kind() != Kind.REGULAR_FILE && status.kind() != Kind.BLOCK_DEVICE) {
+            throw new BlockOpenException(image + ": is " + status.kind() + ", not a regular file or a block device");
+        }
+        int fd = PosixFile.open(image, PosixFile.O_RDONLY);
+        if (fd < 0) {
+            throw new BlockOpenException(image + ": cannot be opened for reading: " + Errno.describe(fd));
+        }
+        try {
+            return inspect(image, fd);
+        } catch (IOException e) {
+            throw new BlockOpenException(image + ": cannot be measured: " + e.getMessage());
+        } finally {
+            PosixFile.close(fd);
+        }
+    }
+
+    private static ImageInfo inspect(String image, int fd) throws IOException {
+        FileStatus status = FileStatus.of(fd);
+        FileGeometry geometry = FileGeometry.of(fd, status);
+        DirectAlignment direct = direct(image, status, geometry);
+        boolean canDirect = direct.offsetBytes() > 1;
+        return new ImageInfo(
+                image,
+                geometry.blockDevice(),
+                geometry.sizeBytes(),
+                geometry.blockDevice() ? 0 : status.allocatedBytes(),
+                geometry.logicalBlockBytes(),
+                geometry.physicalBlockBytes(),
+                geometry.minIoBytes(),
+                geometry.optimalIoBytes(),
+                geometry.canDiscard(),
+                geometry.discardGranularityBytes(),
+                canDirect,
+                canDirect ? direct.memoryBytes() : 0,
+                canDirect ? direct.offsetBytes() : 0,
+                format(fd, geometry.sizeBytes()));
+    }
+
+    /** What O_DIRECT wants, found out on a descriptor of its own; {@link DirectAlignment#NONE} where there is none. */
+    private static DirectAlignment direct(String image, FileStatus status, FileGeometry geometry) {
+        if (status.directKnown() && status.directOffsetBytes() == 0) {
+            return DirectAlignment.NONE;
+        }
+        int fd = PosixFile.open(image, PosixFile.O_RDONLY | PosixFile.O_DIRECT);
+        if (fd < 0) {
+            return DirectAlignment.NONE;
+        }
+        try {
+            return DirectAlignment.of(fd, status, geometry.logicalBlockBytes());
+        } finally {
+            PosixFile.close(fd);
+        }
+    }
+
+    private static ImageFormat format(int fd, long sizeBytes) throws IOException {
+        byte[] head = read(fd, 0, (int) Math.min(sizeBytes, ImageFormat.HEAD_BYTES));
+        int tailBytes = (int) Math.min(sizeBytes, ImageFormat.TAIL_BYTES);
+        return ImageFormat.detect(head, read(fd, sizeBytes - tailBytes, tailBytes));
+    }
+
+    private static byte[] read(int fd, long offsetBytes, int lengthBytes) throws IOException {
+        long buffer = NativeMemory.allocateZeroed(Math.max(lengthBytes, 1));
+        try {
+            int result = PosixFile.read(fd, buffer, lengthBytes, offsetBytes);
+            if (result < 0) {
+                throw new IOException(Errno.describe(result));
+            }
+            byte[] bytes = new byte[result];
+            NativeMemory.get(buffer, bytes, 0, result);
+            return bytes;
+        } finally {
+            NativeMemory.free(buffer);
+        }
+    }
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.blockdev.file;
+
+import dev.vublk.blockdev.IoContext;
+import dev.vublk.blockdev.IoContext.WaitQueue;
+import org.jspecify.annotations.Nullable;
+
+/** A channel's wait queue, made when it is first needed: a channel may be opened on another thread than its loop's. */
+final class LoopQueue {
+    private final IoContext context;
+    private @Nullable WaitQueue queue;
+
+    LoopQueue(IoContext context) {
+        this.context = context;
+    }
+
+    /** The queue. On the loop's thread only. */
+    WaitQueue get() {
+        WaitQueue existing = queue;
+        if (existing == null) {
+            existing = context.newWaitQueue();
+            queue = existing;
+        }
+        return existing;
+    }
+}

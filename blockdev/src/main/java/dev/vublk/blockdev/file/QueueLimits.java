@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.blockdev.file;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/**
+ * What sysfs tells of a block device's queue. Setup code, any thread.
+ *
+ * @param discardGranularityBytes unit of discards, 0 when the device has none
+ * @param discardMaxBytes longest discard, 0 when the device has none
+ */
+record QueueLimits(long discardGranularityBytes, long discardMaxBytes) {
+
+    /** Of the device {@code major:minor}. A partition has no queue of its own; the disk's is one directory up. */
+    static QueueLimits of(String device) {
+        Path directory = Path.of("/sys/dev/block", device);
+        Path own = directory.resolve("queue");
+        // The link is resolved by the kernel on the way, so ".." is the disk and not /sys/dev/block.
+        Path queue = Files.isDirectory(own) ? own : directory.resolve("../queue");
+        return new QueueLimits(value(queue.resolve("discard_granularity")), value(queue.resolve("discard_max_bytes")));
+    }
+
+    private static long value(Path file) {
+        try {
+            return Long.parseLong(Files.readString(file).strip());
+        } catch (IOException | NumberFormatException absent) {
+            return 0; // an unusual device or a container without sysfs: as good as not supported
+        }
+    }
+}

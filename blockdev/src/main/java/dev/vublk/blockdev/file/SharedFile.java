@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.blockdev.file;
+
+import dev.vublk.blockdev.BlockLimits;
+import dev.vublk.blockdev.BlockOptions;
+import java.util.concurrent.atomic.AtomicInteger;
+
+/**
+ * The opened file as all channels of one driver see it: what was fixed at opening, and what has been learned since.
+ * Thread-safe.
+ *
+ * <p>What has been learned only ever goes one way (an operation turned out not to exist here), so channels may read it
+ * without agreeing on the moment.
+ */
+final class SharedFile {
+    final int fd;
+    final BlockOptions options;
+    final FileGeometry geometry;
+    final DirectAlignment alignment;
+    final BlockLimits limits;
+
+    /** Writes that share a block larger than a sector; used only where such writes can happen. */
+    final RangeLock ranges = new RangeLock();
+
+    final FlushGate flushes;
+    final AtomicInteger openChannels = new AtomicInteger();
+
+    private volatile boolean canDsync = true;
+    private volatile boolean canDiscard;
+    private volatile boolean canPunchHole = true;
+    private volatile boolean canZeroRange = true;
+
+    SharedFile(int fd, BlockOptions options, FileGeometry geometry, DirectAlignment alignment, BlockLimits limits) {
+        this.fd = fd;
+        this.options = options;
+        this.geometry = geometry;
+        this.alignment = alignment;
+        this.limits = limits;
+        this.flushes = new FlushGate(options.image());
+        this.canDiscard = geometry.canDiscard();
+    }
+
+    /** Whether writes must be kept apart by {@link #ranges}: a request may be smaller than O_DIRECT's unit. */
+    boolean guardsRanges() {
+        return alignment.offsetBytes() > FileGeometry.SECTOR_BYTES;
+    }
+
+    /** Whether {@code RWF_DSYNC} works. */
+    boolean canDsync() {
+        return canDsync;
+    }
+
+    void rememberNoDsync() {
+        canDsync = false;
+    }
+
+    boolean canDiscard() {
+        return canDiscard;
+    }
+
+    void rememberNoDiscard() {
+        canDiscard = false;
+    }
+
+    /** Whether a range can be made zero by giving its space back. */
+    boolean canPunchHole() {
+        return canPunchHole;
+    }
+
+    void rememberNoPunchHole() {
+        canPunchHole = false;
+    }
+
+    /** Whether a range can be made zero in place ({@code FALLOC_FL_ZERO_RANGE} or {@code BLKZEROOUT}). */
+    boolean canZeroRange() {
+        return canZeroRange;
+    }
+
+    void rememberNoZeroRange() {
+        canZeroRange = false;
+    }
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.blockdev.testing;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Assumptions;
+
+/** A loop device on a new file, with sectors of a chosen size. Needs root. */
+public final class LoopDevice implements AutoCloseable {
+    private final Path backing;
+    private final Path device;
+
+    private LoopDevice(Path backing, Path device) {
+        this.backing = backing;
+        this.device = device;
+    }
+
+    /** Attaches one, or skips the test with the reason. */
+    public static LoopDevice create(Path directory, long sizeBytes, int sectorBytes) throws IOException {
+        Shell.assumeRoot();
+        Shell.assumeProgram("losetup");
+        Path backing = TestImages.file(directory, sizeBytes);
+        Shell.Result result = Shell.run(
+                "losetup", "-f", "--show", "--sector-size", Integer.toString(sectorBytes), backing.toString());
+        Assumptions.assumeTrue(result.exitCode() == 0, () -> "skipped: no loop device: " + result.output());
+        return new LoopDevice(backing, Path.of(result.output()));
+    }
+
+    public Path device() {
+        return device;
+    }
+
+    public Path backing() {
+        return backing;
+    }
+
+    @Override
+    public void close() throws IOException {
+        Shell.check("losetup", "-d", device.toString());
+        Files.delete(backing);
+    }
+}

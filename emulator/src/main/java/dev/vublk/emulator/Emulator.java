@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.emulator;
+
+import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
+import dev.vublk.emulator.iothread.IOThread;
+import dev.vublk.emulator.linux.CpuAffinity;
+import dev.vublk.emulator.worker.WorkerPool;
+import dev.vublk.emulator.worker.WorkerPoolConfig;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import org.apache.logging.log4j.LogManager;
+import org.apache.logging.log4j.Logger;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The whole process: IOThreads, worker pool, control loop and exports, started and stopped in order. Used by one thread.
+ */
+public final class Emulator implements AutoCloseable {
+    private static final Logger LOG = LogManager.getLogger(Emulator.class);
+
+    private final EmulatorConfig config;
+    private final GlobalCoroutinePool coroutines = new GlobalCoroutinePool();
+    private final WorkerPool workers;
+    private final List<IOThread> ioThreads = new ArrayList<>();
+    private final List<VhostUserBlkExport> exports = new ArrayList<>();
+    private @Nullable IOThread controlLoop;
+
+    public Emulator(EmulatorConfig config) {
+        this.config = config;
+        workers = new WorkerPool(WorkerPoolConfig.DEFAULT
+                .withName("vublk-worker")
+                .withThreads(config.workerThreadsMin(), config.workerThreadsMax()));
+    }
+
+    /**
+     * Opens every disk, binds every socket and begins to serve. When it throws, everything has been closed again.
+     *
+     * @throws IOException a disk or a socket cannot be had: one line for the user
+     */
+    public void start() throws IOException {
+        try {
+            startThreads();
+            for (DiskConfig disk : config.disks()) {
+                exports.add(new VhostUserBlkExport(disk, startedControlLoop(), ioThreads));
+            }
+        } catch (IOException | RuntimeException e) {
+            close();
+            throw e;
+        }
+        // Only when all of them are there does anybody get served.
+        exports.forEach(VhostUserBlkExport::serve);
+    }
+
+    private void startThreads() {
+        controlLoop = startThread("vublk-control", null);
+        for (int i = 0; i < config.ioThreads(); i++) {
+            CpuAffinity cpus = config.ioThreadCpus().isEmpty()
+                    ? null
+                    : config.ioThreadCpus().get(i);
+            ioThreads.add(startThread("vublk-iothread-" + i, cpus));
+        }
+    }
+
+    private IOThread startThread(String name, @Nullable CpuAffinity cpus) {
+        IOThread thread = new IOThread(name, cpus, coroutines, workers);
+        thread.start();
+        return thread;
+    }
+
+    private IOThread startedControlLoop() {
+        IOThread started = controlLoop;
+        if (started == null) {
+            throw new IllegalStateException("not started");
+        }
+        return started;
+    }
+
+    /** Completes when no export accepts front ends any more (inherited connections have ended, or {@link #close}). */
+    public CompletableFuture<Void> served() {
+        return CompletableFuture.allOf(
+                exports.stream().map(VhostUserBlkExport::served).toArray(CompletableFuture[]::new));
+    }
+
+    /** Stops in the order of the data: sessions and their queues, disks, loops, workers. */
+    @Override
+    public void close() {
+        exports.forEach(VhostUserBlkExport::close);
+        exports.clear();
+        ioThreads.forEach(IOThread::close);
+        ioThreads.clear();
+        if (controlLoop != null) {
+            controlLoop.close();
+            controlLoop = null;
+        }
+        workers.close();
+        LOG.debug("stopped");
+    }
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.emulator;
+
+import dev.vublk.emulator.linux.CpuAffinity;
+import java.util.List;
+
+/**
+ * Everything a process is started with.
+ *
+ * @param disks the disks to export, at least one
+ * @param ioThreads how many IOThreads serve them, at least 1
+ * @param ioThreadCpus processors of each IOThread: empty for no pinning, otherwise one set an IOThread, in order
+ * @param workerThreadsMin worker threads that are always there
+ * @param workerThreadsMax most worker threads at once, at least 1
+ */
+public record EmulatorConfig(
+        List<DiskConfig> disks,
+        int ioThreads,
+        List<CpuAffinity> ioThreadCpus,
+        int workerThreadsMin,
+        int workerThreadsMax) {
+    public EmulatorConfig {
+        disks = List.copyOf(disks);
+        ioThreadCpus = List.copyOf(ioThreadCpus);
+    }
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.emulator;
+
+import dev.vublk.blockdev.BlockChannel;
+import dev.vublk.blockdev.BlockDriver;
+import dev.vublk.blockdev.BlockDrivers;
+import dev.vublk.emulator.iothread.IOThread;
+import dev.vublk.emulator.iothread.LoopControlContext;
+import dev.vublk.emulator.virtioblk.VirtioBlkDevice;
+import dev.vublk.vhostuser.VhostUserDevice;
+import dev.vublk.vhostuser.session.VhostUserServer;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import org.apache.logging.log4j.LogManager;
+import org.apache.logging.log4j.Logger;
+
+/**
+ * One disk on one socket: opened, listened for, served, closed. Opened and closed by the emulator's thread; sessions run on
+ * the control loop.
+ */
+final class VhostUserBlkExport implements AutoCloseable {
+    private static final Logger LOG = LogManager.getLogger(VhostUserBlkExport.class);
+
+    private final DiskConfig config;
+    private final IOThread controlLoop;
+    private final List<IOThread> ioThreads;
+    private final BlockDriver driver;
+    private final List<BlockChannel> channels = new ArrayList<>();
+    private final VhostUserServer server;
+    private final CompletableFuture<Void> served = new CompletableFuture<>();
+    private boolean serving;
+
+    /** Opens the disk and binds the socket. */
+    VhostUserBlkExport(DiskConfig config, IOThread controlLoop, List<IOThread> ioThreads) throws IOException {
+        this.config = config;
+        this.controlLoop = controlLoop;
+        this.ioThreads = ioThreads;
+        driver = BlockDrivers.open(config.block());
+        server = new VhostUserServer(config.listener(), new LoopControlContext(controlLoop), this::newDevice);
+        try {
+            for (IOThread ioThread : ioThreads) {
+                channels.add(driver.openChannel(ioThread.ioContext()));
+            }
+            server.bind();
+        } catch (IOException | RuntimeException e) {
+            close();
+            throw e;
+        }
+    }
+
+    private VhostUserDevice newDevice() {
+        return new VirtioBlkDevice(
+                config.block().image(), controlLoop, ioThreads, channels, driver.limits(), config.device());
+    }
+
+    /** Begins to accept front ends. */
+    void serve() {
+        serving = true;
+        controlLoop.spawn(() -> {
+            try {
+                server.run();
+            } catch (Throwable t) {
+                LOG.error("{}: the listener failed", config.block().image(), t);
+            } finally {
+                served.complete(null);
+            }
+        });
+    }
+
+    /** Completes when the export accepts nobody any more, whatever the reason. */
+    CompletableFuture<Void> served() {
+        return served;
+    }
+
+    /** Ends the session (its queues are drained), removes the socket, closes the disk. */
+    @Override
+    public void close() {
+        server.close();
+        if (serving) {
+            served.join();
+        }
+        channels.forEach(BlockChannel::close);
+        driver.close();
+    }
+}

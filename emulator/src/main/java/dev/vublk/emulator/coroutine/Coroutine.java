@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.emulator.coroutine;
+
+import jdk.internal.vm.Continuation;
+import jdk.internal.vm.ContinuationScope;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A stackful coroutine that runs one piece of work after the other and is kept in a pool between them.
+ *
+ * <p>This is the only file that knows {@code jdk.internal.vm}. A coroutine belongs to one thread at a time: whoever took it
+ * from the pool starts and resumes it; between two pieces of work it may move to another thread. Work suspends with
+ * {@link #suspend}, at any depth of Java frames, but never below a native frame (a class initialiser, a reflective call):
+ * that throws {@link IllegalStateException} ("Pinned"). Nor may it suspend inside {@code synchronized} or while it holds a
+ * {@code java.util.concurrent} lock: their owner is the thread, not the coroutine.
+ */
+public final class Coroutine {
+    private static final ContinuationScope SCOPE = new ContinuationScope("vublk");
+
+    private final Continuation continuation;
+
+    /** What is being run; null between two pieces of work. */
+    private @Nullable Runnable work;
+
+    /** The next one in the queue that this coroutine waits in. It waits in one at a time, so a queue needs no nodes. */
+    @Nullable
+    Coroutine nextWaiting;
+
+    /** Whether it waits to write, in the queue of a {@link CoroutineRwLock}. */
+    boolean waitsToWrite;
+
+    /** Its place in {@link CoroutinePool}'s register of coroutines that are out of the pool. */
+    int registerIndex;
+
+    /** A new coroutine with nothing to do. */
+    public Coroutine() {
+        continuation = new Continuation(SCOPE, this::workOnAndOn);
+    }
+
+    private void workOnAndOn() {
+        while (true) {
+            Runnable taken = work;
+            if (taken == null) {
+                throw new IllegalStateException("resumed with nothing to do");
+            }
+            taken.run();
+            work = null;
+            Continuation.yield(SCOPE);
+        }
+    }
+
+    /**
+     * Runs {@code newWork} until it suspends or is done; afterwards {@link #isIdle} tells which. The coroutine is idle
+     * before. Whatever the work throws ends the coroutine and reaches the caller: work handles its own failures.
+     */
+    public void start(Runnable newWork) {
+        if (work != null) {
+            throw new IllegalStateException("coroutine is busy");
+        }
+        work = newWork;
+        continuation.run();
+    }
+
+    /** Goes on with suspended work until it suspends again or is done. */
+    public void resume() {
+        if (work == null) {
+            throw new IllegalStateException("coroutine is idle");
+        }
+        continuation.run();
+    }
+
+    /** Suspends the coroutine that is running on this thread: its latest {@link #start} or {@link #resume} returns. */
+    public static void suspend() {
+        Continuation.yield(SCOPE);
+    }
+
+    /** Whether the work is done and the coroutine may be started anew or go back to the pool. */
+    public boolean isIdle() {
+        return work == null;
+    }
+
+    /** Whether the calling thread is inside this coroutine, maybe inside another one that this one started. */
+    boolean isRunningHere() {
+        for (Continuation c = Continuation.getCurrentContinuation(SCOPE); c != null; c = c.getParent()) {
+            if (c.equals(continuation)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** Where suspended work stands, innermost frame first. Only while the coroutine does not run. */
+    public StackTraceElement[] stackTrace() {
+        return continuation.getStackTrace();
+    }
+}

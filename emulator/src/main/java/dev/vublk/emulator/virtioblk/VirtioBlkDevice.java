@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.emulator.virtioblk;
+
+import static dev.vublk.emulator.virtioblk.VirtioBlkSpec.*;
+
+import dev.vublk.blockdev.BlockChannel;
+import dev.vublk.blockdev.BlockLimits;
+import dev.vublk.emulator.coroutine.CoroutineFuture;
+import dev.vublk.emulator.coroutine.CoroutineLoop;
+import dev.vublk.emulator.iothread.IOThread;
+import dev.vublk.vhostuser.VhostUserDevice;
+import dev.vublk.vhostuser.memory.GuestMemory;
+import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
+import java.util.List;
+import java.util.Objects;
+import java.util.function.Consumer;
+import org.apache.logging.log4j.LogManager;
+import org.apache.logging.log4j.Logger;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A virtio block device (virtio 1.2 section 5.2) for one session: queue i of it runs on IOThread i mod N.
+ *
+ * <p>Runs on the control loop; what concerns a queue is posted to the queue's IOThread and waited for.
+ */
+public final class VirtioBlkDevice implements VhostUserDevice {
+    private static final Logger LOG = LogManager.getLogger(VirtioBlkDevice.class);
+
+    private final String name;
+    private final CoroutineLoop controlLoop;
+    private final List<IOThread> ioThreads;
+    private final List<BlockChannel> channels;
+    private final BlockLimits limits;
+    private final VirtioBlkSettings settings;
+    private final WriteCache writeCache;
+    private final byte[] serial;
+    private final @Nullable VirtioBlkQueue[] queues;
+    private long acknowledged;
+
+    /**
+     * @param name what log lines call the disk
+     * @param channels the disk on each of {@code ioThreads}, in the same order
+     */
+    public VirtioBlkDevice(
+            String name,
+            CoroutineLoop controlLoop,
+            List<IOThread> ioThreads,
+            List<BlockChannel> channels,
+            BlockLimits limits,
+            VirtioBlkSettings settings) {
+        this.name = name;
+        this.controlLoop = controlLoop;
+        this.ioThreads = ioThreads;
+        this.channels = channels;
+        this.limits = limits;
+        this.settings = settings;
+        writeCache = new WriteCache(limits.initialWriteback());
+        serial = settings.serialBytes();
+        queues = new VirtioBlkQueue[settings.queueCountMax()];
+    }
+
+    @Override
+    public int queueCountMax() {
+        return settings.queueCountMax();
+    }
+
+    @Override
+    public int queueSizeMax() {
+        return settings.queueSizeMax();
+    }
+
+    @Override
+    public long deviceFeatures() {
+        long features = VIRTIO_BLK_F_SIZE_MAX
+                | VIRTIO_BLK_F_SEG_MAX
+                | VIRTIO_BLK_F_BLK_SIZE
+                | VIRTIO_BLK_F_FLUSH
+                | VIRTIO_BLK_F_TOPOLOGY
+                | VIRTIO_BLK_F_CONFIG_WCE
+                | VIRTIO_BLK_F_MQ;
+        if (limits.readOnly()) {
+            return features | VIRTIO_BLK_F_RO;
+        }
+        if (offersDiscard()) {
+            features |= VIRTIO_BLK_F_DISCARD;
+        }
+        if (settings.writeZeroes()) {
+            features |= VIRTIO_BLK_F_WRITE_ZEROES;
+        }
+        return features;
+    }
+
+    private boolean offersDiscard() {
+        return settings.discard() && limits.supportsDiscard();
+    }
+
+    @Override
+    public void featuresAcked(long features) {
+        acknowledged = features;
+        if (features == 0) {
+            writeCache.reset();
+        } else {
+            writeCache.flushNegotiated((features & VIRTIO_BLK_F_FLUSH) != 0);
+        }
+    }
+
+    @Override
+    public byte[] configSpace() {
+        return VirtioBlkConfigSpace.encode(limits, settings, writeCache.isWriteback());
+    }
+
+    @Override
+    public boolean writeConfigSpace(int offset, byte[] data) {
+        if (offset != CONFIG_WRITEBACK || data.length != 1 || (data[0] & ~1) != 0) {
+            return false;
+        }
+        writeCache.writeback(data[0] == 1);
+        LOG.info("{}: the guest chose {}", name, data[0] == 1 ? "write-back" : "write-through");
+        return true;
+    }
+
+    @Override
+    public void startQueue(VirtqueueSetup setup) {
+        int index = setup.queueIndex();
+        if (queues[index] != null) {
+            throw new IllegalStateException("queue " + index + " is running");
+        }
+        IOThread ioThread = ioThreads.get(index % ioThreads.size());
+        VirtioBlkQueue queue = new VirtioBlkQueue(
+                ioThread,
+                name + " queue " + index,
+                setup,
+                newParser(),
+                new VirtioBlkRequestHandler(channels.get(index % ioThreads.size()), writeCache, serial),
+                new VirtioBlkCounters(),
+                settings.rangesMax());
+        queues[index] = queue;
+        await(ioThread, done -> {
+            queue.start();
+            done.complete(0);
+        });
+    }
+
+    private VirtioBlkRequestParser newParser() {
+        int block = limits.logicalBlockBytes();
+        return new VirtioBlkRequestParser(
+                limits.readOnly(),
+                limits.sizeBytes(),
+                offersDiscard() && (acknowledged & VIRTIO_BLK_F_DISCARD) != 0,
+                settings.writeZeroes() && (acknowledged & VIRTIO_BLK_F_WRITE_ZEROES) != 0,
+                settings.rangesMax(),
+                VirtioBlkConfigSpace.maxSectors(limits.maxDiscardBytes(), block),
+                VirtioBlkConfigSpace.maxSectors(limits.maxWriteZeroesBytes(), block));
+    }
+
+    @Override
+    public int stopQueue(int queueIndex) {
+        VirtioBlkQueue queue = running(queueIndex);
+        int base = await(queue.ioThread(), done -> queue.stop(done::complete));
+        queues[queueIndex] = null;
+        return base;
+    }
+
+    @Override
+    public void setCallFd(int queueIndex, int callFd) {
+        VirtioBlkQueue queue = running(queueIndex);
+        await(queue.ioThread(), done -> {
+            queue.callFd(callFd);
+            done.complete(0);
+        });
+    }
+
+    @Override
+    public void setErrFd(int queueIndex, int errFd) {
+        VirtioBlkQueue queue = running(queueIndex);
+        await(queue.ioThread(), done -> {
+            queue.errFd(errFd);
+            done.complete(0);
+        });
+    }
+
+    @Override
+    public void extendMemory(GuestMemory memory) {
+        for (VirtioBlkQueue queue : queues) {
+            if (queue != null) {
+                await(queue.ioThread(), done -> {
+                    queue.extendMemory(memory);
+                    done.complete(0);
+                });
+            }
+        }
+    }
+
+    private VirtioBlkQueue running(int queueIndex) {
+        return Objects.requireNonNull(queues[queueIndex], () -> "queue " + queueIndex + " is not running");
+    }
+
+    /** Posts {@code task} to an IOThread and waits until it completes the future it is given. */
+    private int await(IOThread ioThread, Consumer<CoroutineFuture<Integer>> task) {
+        CoroutineFuture<Integer> done = new CoroutineFuture<>(controlLoop);
+        ioThread.execute(() -> {
+            try {
+                task.accept(done);
+            } catch (Throwable t) {
+                done.fail(t);
+            }
+        });
+        return done.await();
+    }
+
+    @Override
+    public void close() {
+        for (VirtioBlkQueue queue : queues) {
+            if (queue != null) {
+                throw new IllegalStateException(name + ": closed while a queue runs");
+            }
+        }
+    }
+}

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.emulator.virtioblk;
+
+import dev.vublk.emulator.iothread.IOThread;
+import dev.vublk.emulator.iothread.PassEndListener;
+import dev.vublk.emulator.iothread.PassItem;
+import dev.vublk.vhostuser.linux.EventFd;
+import dev.vublk.vhostuser.memory.GuestMemory;
+import dev.vublk.vhostuser.memory.HostMemory;
+import dev.vublk.vhostuser.virtqueue.SplitVirtqueue;
+import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
+import java.lang.foreign.Arena;
+import java.util.function.IntConsumer;
+import org.apache.logging.log4j.LogManager;
+import org.apache.logging.log4j.Logger;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One queue of a disk: on a kick it pops and runs requests, and once a pass it publishes and notifies. Runs on its
+ * IOThread.
+ *
+ * <p>A request runs inline; when it waits, its coroutine keeps it, and the queue goes on in another one. A coroutine whose
+ * wait is over finishes its request and takes the next before it goes back to the pool.
+ */
+final class VirtioBlkQueue extends PassItem implements PassEndListener {
+    private static final Logger LOG = LogManager.getLogger(VirtioBlkQueue.class);
+
+    /** Requests taken per pass, so that a busy queue cannot starve the others; any number around this would do. */
+    private static final int REQUESTS_PER_PASS = 128;
+
+    private final IOThread ioThread;
+    private final String label;
+    private final SplitVirtqueue virtqueue;
+    private final VirtioBlkRequestParser parser;
+    private final VirtioBlkRequestHandler handler;
+    private final VirtioBlkCounters counters;
+
+    /** Memory of the request slots; freed when the queue has stopped. */
+    private final Arena arena = Arena.ofShared();
+
+    private final int rangesMax;
+
+    /** Free slots, a stack; filled on first use up to the size of the queue. */
+    private final VirtioBlkRequest[] freeSlots;
+
+    private int freeCount;
+    private int slotCount;
+    private int inFlight;
+
+    private final int kickFd;
+    private int callFd;
+    private int errFd;
+    private @Nullable Runnable kickWatch;
+
+    private int passBudget = REQUESTS_PER_PASS;
+    private boolean atPassEnd;
+    private boolean started;
+    private boolean breakageReported;
+    /** Set by {@link #stop}: nothing more is taken; called with the base when nothing is in flight. */
+    private @Nullable IntConsumer whenStopped;
+
+    VirtioBlkQueue(
+            IOThread ioThread,
+            String label,
+            VirtqueueSetup setup,
+            VirtioBlkRequestParser parser,
+            VirtioBlkRequestHandler handler,
+            VirtioBlkCounters counters,
+            int rangesMax) {
+        this.ioThread = ioThread;
+        this.label = label;
+        this.virtqueue = new SplitVirtqueue(setup);
+        this.parser = parser;
+        this.handler = handler;
+        this.counters = counters;
+        this.rangesMax = rangesMax;
+        freeSlots = new VirtioBlkRequest[setup.size()];
+        kickFd = setup.kickFd();
+        callFd = setup.callFd();
+        errFd = setup.errFd();
+        started = setup.startNow() || kickFd < 0;
+    }
+
+    IOThread ioThread() {
+        return ioThread;
+    }
+
+    /** Begins to look at the ring: now, or on the first kick. */
+    void start() {
+        if (kickFd >= 0) {
+            kickWatch = ioThread.watchReadable(kickFd, this::onKick);
+        }
+        if (started) {
+            ioThread.schedule(this);
+        }
+    }
+
+    private void onKick() {
+        started = true;
+        ioThread.schedule(this);
+    }
+
+    void callFd(int newCallFd) {
+        callFd = newCallFd;
+    }
+
+    void errFd(int newErrFd) {
+        errFd = newErrFd;
+    }
+
+    void extendMemory(GuestMemory memory) {
+        virtqueue.extendMemory(memory);
+    }
+
+    /**
+     * Takes nothing more from the ring; when everything in flight is done and published, calls {@code then} with the next
+     * available index and lets go of memory and descriptors.
+     */
+    void stop(IntConsumer then) {
+        whenStopped = then;
+        if (kickWatch != null) {
+            kickWatch.run();
+            kickWatch = null;
+        }
+        finishStopIfDrained();
+    }
+
+    private void finishStopIfDrained() {
+        IntConsumer then = whenStopped;
+        if (then == null || inFlight > 0) {
+            return;
+        }
+        whenStopped = null;
+        started = false;
+        publish();
+        arena.close();
+        then.accept(virtqueue.availBase());
+    }
+
+    @Override
+    protected boolean goesOnElsewhere() {
+        return true;
+    }
+
+    @Override
+    protected void run() {
+        try {
+            takeRequests();
+        } catch (InternalError e) {
+            // The guest's memory file was truncated under us: reading it is no longer possible.
+            virtqueue.markBroken("guest memory is gone: " + e.getMessage());
+            reportBreakage();
+        }
+    }
+
+    private void takeRequests() {
+        while (started && whenStopped == null) {
+            if (passBudget == 0) {
+                ioThread.schedule(this);
+                return;
+            }
+            if (!ioThread.canSuspend(this)) {
+                return;
+            }
+            if (!takeRequest()) {
+                return;
+            }
+        }
+    }
+
+    /** Takes one request and runs it to its end. Returns false when there is none, for now or ever. */
+    private boolean takeRequest() {
+        if (inFlight == virtqueue.size()) {
+            return takeFromFullQueue();
+        }
+        VirtioBlkRequest request = takeSlot();
+        int popped = virtqueue.pop(request.chain);
+        if (popped == SplitVirtqueue.POPPED) {
+            passBudget--;
+            inFlight++;
+            atPassEnd();
+            runRequest(request);
+            return true;
+        }
+        freeSlots[freeCount++] = request;
+        if (popped == SplitVirtqueue.EMPTY) {
+            return waitForKick();
+        }
+        reportBreakage();
+        return false;
+    }
+
+    /** A driver cannot have more chains in flight than descriptors: if it makes one more available it reuses one. */
+    private boolean takeFromFullQueue() {
+        if (!virtqueue.hasAvailable()) {
+            return waitForKick();
+        }
+        virtqueue.markBroken("more chains available than the queue has descriptors");
+        reportBreakage();
+        return false;
+    }
+
+    /** Returns whether something came in while the driver was being told to kick. */
+    private boolean waitForKick() {
+        if (virtqueue.requestKicks()) {
+            return true;
+        }
+        if (kickFd < 0) {
+            ioThread.schedule(this); // The driver never kicks: look again in the next pass.
+        }
+        return false;
+    }
+
+    private VirtioBlkRequest takeSlot() {
+        if (freeCount > 0) {
+            return freeSlots[--freeCount];
+        }
+        slotCount++;
+        assert slotCount <= virtqueue.size();
+        return new VirtioBlkRequest(arena, SplitVirtqueue.chainLengthMax(virtqueue.size()), rangesMax);
+    }
+
+    /** May suspend. */
+    private void runRequest(VirtioBlkRequest request) {
+        int status = parser.parse(request);
+        if (status == VirtioBlkRequestParser.NO_STATUS) {
+            virtqueue.markBroken("request without room for a status");
+            reportBreakage();
+        } else {
+            if (status == VirtioBlkSpec.VIRTIO_BLK_S_OK) {
+                status = handler.handle(request);
+            }
+            complete(request, status);
+        }
+        inFlight--;
+        freeSlots[freeCount++] = request;
+        finishStopIfDrained();
+    }
+
+    private void complete(VirtioBlkRequest request, int status) {
+        counters.count(request, status);
+        if (virtqueue.isBroken()) {
+            return; // A broken ring gets nothing more written.
+        }
+        HostMemory.putByte(request.statusAddress, (byte) status);
+        virtqueue.pushUsed(request.chain.headIndex(), (int) writtenBytes(request, status));
+        atPassEnd();
+    }
+
+    /**
+     * How much of the writable part was written from its start on (virtio 1.2 section 2.7.8.2): the status counts when
+     * there is no gap before it.
+     */
+    private static long writtenBytes(VirtioBlkRequest request, int status) {
+        long dataRoom = request.chain.writableBytes() - 1;
+        long dataWritten = status == VirtioBlkSpec.VIRTIO_BLK_S_OK ? dataWritten(request) : 0;
+        return dataWritten == dataRoom ? dataRoom + 1 : dataWritten;
+    }
+
+    private static long dataWritten(VirtioBlkRequest request) {
+        return switch (request.type) {
+            case VirtioBlkSpec.VIRTIO_BLK_T_IN -> request.dataBytes;
+            case VirtioBlkSpec.VIRTIO_BLK_T_GET_ID -> Math.min(request.dataBytes, VirtioBlkSpec.ID_BYTES);
+            default -> 0;
+        };
+    }
+
+    private void atPassEnd() {
+        if (!atPassEnd) {
+            atPassEnd = true;
+            ioThread.atPassEnd(this);
+        }
+    }
+
+    @Override
+    public void onPassEnd() {
+        atPassEnd = false;
+        passBudget = REQUESTS_PER_PASS;
+        publish();
+    }
+
+    private void publish() {
+        if (virtqueue.isBroken()) {
+            return;
+        }
+        try {
+            if (virtqueue.publishUsed() && callFd >= 0) {
+                EventFd.signal(callFd);
+            }
+        } catch (InternalError e) {
+            virtqueue.markBroken("guest memory is gone: " + e.getMessage());
+            reportBreakage();
+        }
+    }
+
+    /** Says once what broke the queue, and tells the front end through the error eventfd. */
+    private void reportBreakage() {
+        if (breakageReported) {
+            return;
+        }
+        breakageReported = true;
+        LOG.warn("{}: queue broken: {}", label, virtqueue.brokenReason());
+        if (errFd >= 0) {
+            EventFd.signal(errFd);
+        }
+    }
+
+    @Override
+    protected void onFailure(Throwable failure) {
+        LOG.error("{}: queue failed", label, failure);
+        virtqueue.markBroken("internal error");
+        reportBreakage();
+    }
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.tools.cli;
+
+import dev.vublk.blockdev.BlockOptions.CacheMode;
+import dev.vublk.blockdev.BlockOptions.IoEngine;
+import java.util.EnumSet;
+import java.util.Locale;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.TypeConversionException;
+
+/** What holds for every disk that does not say otherwise: options of the command, overridden by keys of {@code --disk}. */
+final class DiskDefaults {
+    @Option(names = "--queues", paramLabel = "N", description = "Queues offered to a guest, 1 to 256 (default 64).")
+    int queues = 64;
+
+    @Option(
+            names = "--queue-size",
+            paramLabel = "N",
+            description = "Largest queue accepted, a power of two up to 32768 (default 1024).")
+    int queueSize = 1024;
+
+    @Option(
+            names = {"-r", "--read-only"},
+            description = "Guests may only read.")
+    boolean readOnly;
+
+    @Option(
+            names = "--cache",
+            paramLabel = "MODE",
+            converter = CacheModeConverter.class,
+            description =
+                    "Caching, as QEMU names it: none (O_DIRECT), writeback, writethrough, directsync, unsafe (default"
+                            + " writeback).")
+    CacheMode cache = CacheMode.WRITEBACK;
+
+    @Option(
+            names = "--engine",
+            paramLabel = "ENGINE",
+            converter = EngineConverter.class,
+            description = "How files are read and written: io_uring, threads, or auto (default).")
+    IoEngine engine = IoEngine.AUTO;
+
+    @Option(
+            names = "--serial",
+            paramLabel = "TEXT",
+            description = "Serial number that the guest sees, up to 20 bytes (default: from the image's name).")
+    @Nullable
+    String serial;
+
+    @Option(
+            names = "--block-size",
+            paramLabel = "SIZE",
+            converter = SizeConverter.class,
+            description = "Logical block size, 512 to 64K (default: the disk's).")
+    long blockSize;
+
+    @Option(
+            names = "--discard",
+            paramLabel = "unmap|ignore",
+            converter = DiscardConverter.class,
+            description = "Whether discards give space back (default unmap).")
+    Discard discard = Discard.UNMAP;
+
+    @Option(
+            names = "--write-zeroes",
+            paramLabel = "on|off",
+            converter = OnOffConverter.class,
+            description = "Whether guests may write zeroes without data (default on).")
+    OnOff writeZeroes = OnOff.ON;
+
+    @Option(
+            names = "--max-ranges",
+            paramLabel = "N",
+            description = "Ranges in one discard or write-zeroes request, 1 to 256 (default 1).")
+    int maxRanges = 1;
+
+    @Option(
+            names = "--seg-max",
+            paramLabel = "N",
+            description = "Data segments in one request, 1 to 1022 (default 126: fits queues of 128).")
+    int segMax = 126;
+
+    @Option(
+            names = "--share-rw",
+            description = "Let others write the image at the same time (for migration, or a cluster file system).")
+    boolean shareRw;
+
+    @Option(
+            names = {"-U", "--force-share"},
+            description = "Open read-only without regard to anybody's locks.")
+    boolean forceShare;
+
+    @Option(
+            names = "--locking",
+            paramLabel = "on|off",
+            converter = OnOffConverter.class,
+            description = "Whether the image is locked against other programs, as QEMU does it (default on).")
+    OnOff locking = OnOff.ON;
+
+    @Option(
+            names = "--socket-mode",
+            paramLabel = "MODE",
+            converter = SocketModeConverter.class,
+            description = "Permissions of the socket, octal (default 0600).")
+    int socketMode = 0600;
+
+    @Option(names = "--socket-owner", paramLabel = "USER", description = "Owner of the socket, name or number.")
+    @Nullable
+    String socketOwner;
+
+    @Option(names = "--socket-group", paramLabel = "GROUP", description = "Group of the socket, name or number.")
+    @Nullable
+    String socketGroup;
+
+    /** {@code none}, {@code writeback}, …. */
+    static final class CacheModeConverter implements ITypeConverter<CacheMode> {
+        @Override
+        public CacheMode convert(String value) {
+            return oneOf(CacheMode.class, value);
+        }
+    }
+
+    /** {@code io_uring}, {@code threads}, {@code auto}. */
+    static final class EngineConverter implements ITypeConverter<IoEngine> {
+        @Override
+        public IoEngine convert(String value) {
+            return oneOf(IoEngine.class, value);
+        }
+    }
+
+    private static <E extends Enum<E>> E oneOf(Class<E> type, String value) {
+        for (E each : EnumSet.allOf(type)) {
+            if (each.name().toLowerCase(Locale.ROOT).equals(value)) {
+                return each;
+            }
+        }
+        throw new TypeConversionException(
+                "'" + value + "' is none of " + EnumSet.allOf(type).toString().toLowerCase(Locale.ROOT));
+    }
+
+    /** An enum and not a boolean: picocli takes a boolean option without a value as well, and then toggles it. */
+    enum OnOff {
+        ON,
+        OFF;
+
+        boolean isOn() {
+            return this == ON;
+        }
+    }
+
+    /** What becomes of a guest's discards. */
+    enum Discard {
+        UNMAP,
+        IGNORE
+    }
+
+    /** {@code on} or {@code off}. */
+    static final class OnOffConverter implements ITypeConverter<OnOff> {
+        @Override
+        public OnOff convert(String value) {
+            return switch (value) {
+                case "on" -> OnOff.ON;
+                case "off" -> OnOff.OFF;
+                default -> throw new TypeConversionException("'" + value + "' is neither on nor off");
+            };
+        }
+    }
+
+    /** {@code unmap} or {@code ignore}, as QEMU names them; {@code on} and {@code off} mean the same. */
+    static final class DiscardConverter implements ITypeConverter<Discard> {
+        @Override
+        public Discard convert(String value) {
+            return switch (value) {
+                case "unmap", "on" -> Discard.UNMAP;
+                case "ignore", "off" -> Discard.IGNORE;
+                default -> throw new TypeConversionException("'" + value + "' is neither unmap nor ignore");
+            };
+        }
+    }
+
+    /** Permission bits in octal. */
+    static final class SocketModeConverter implements ITypeConverter<Integer> {
+        @Override
+        public Integer convert(String value) {
+            if (!value.matches("0?[0-7]{3}")) {
+                throw new TypeConversionException("'" + value + "' is no octal mode such as 0660");
+            }
+            return Integer.parseInt(value, 8);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.tools.cli;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.SerializationFeature;
+import dev.vublk.blockdev.file.FileProbe;
+import dev.vublk.blockdev.file.ImageFormat;
+import dev.vublk.blockdev.file.ImageInfo;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/** {@code vublk info}: tells what an image is and what it can do. */
+@Command(
+        name = "info",
+        mixinStandardHelpOptions = true,
+        description = {
+            "Tell what a disk image or block device is: size, space taken, block sizes, direct I/O, discards.",
+            "",
+            "The image is opened read-only and not locked, so it may be in use."
+        })
+final class InfoCommand implements Callable<Integer> {
+    @Spec
+    @SuppressWarnings("NullAway.Init") // Set by picocli.
+    private CommandSpec spec;
+
+    @Parameters(paramLabel = "IMAGE", description = "Image file or block device.")
+    private String image = "";
+
+    @Option(names = "--json", description = "Print JSON: sizes in bytes.")
+    private boolean json;
+
+    private InfoCommand() {}
+
+    @Override
+    public Integer call() throws IOException {
+        ImageInfo info = FileProbe.inspect(image);
+        PrintWriter out = spec.commandLine().getOut();
+        if (json) {
+            out.println(new ObjectMapper()
+                    .enable(SerializationFeature.INDENT_OUTPUT)
+                    .writeValueAsString(asMap(info)));
+        } else {
+            print(info, out);
+        }
+        out.flush();
+        if (info.format() != ImageFormat.RAW) {
+            spec.commandLine()
+                    .getErr()
+                    .println("vublk: " + image + ": looks like " + formatName(info)
+                            + ", but would be served as raw: the guest would see the container, not what is in it");
+        }
+        return 0;
+    }
+
+    private static String formatName(ImageInfo info) {
+        return info.format().name().toLowerCase(Locale.ROOT);
+    }
+
+    private static Map<String, Object> asMap(ImageInfo info) {
+        Map<String, Object> map = new LinkedHashMap<>();
+        map.put("filename", info.image());
+        map.put("format", "raw");
+        map.put("looks-like", formatName(info));
+        map.put("kind", info.blockDevice() ? "block-device" : "file");
+        map.put("virtual-size", info.sizeBytes());
+        map.put("actual-size", info.allocatedBytes());
+        map.put("logical-block-size", info.logicalBlockBytes());
+        map.put("physical-block-size", info.physicalBlockBytes());
+        map.put("min-io-size", info.minIoBytes());
+        map.put("opt-io-size", info.optimalIoBytes());
+        map.put("discard", info.canDiscard());
+        map.put("discard-granularity", info.discardGranularityBytes());
+        map.put("direct-io", info.canDirect());
+        map.put("direct-io-memory-alignment", info.directMemoryBytes());
+        map.put("direct-io-offset-alignment", info.directOffsetBytes());
+        return map;
+    }
+
+    private static void print(ImageInfo info, PrintWriter out) {
+        line(out, "image", info.image());
+        line(out, "format", "raw");
+        line(out, "kind", info.blockDevice() ? "block device" : "file");
+        line(out, "virtual size", bytes(info.sizeBytes()));
+        if (!info.blockDevice()) {
+            line(out, "space taken", bytes(info.allocatedBytes()));
+        }
+        line(out, "logical block", bytes(info.logicalBlockBytes()));
+        line(out, "physical block", bytes(info.physicalBlockBytes()));
+        line(
+                out,
+                "preferred I/O",
+                bytes(info.minIoBytes()) + ", optimal "
+                        + (info.optimalIoBytes() == 0 ? "unknown" : bytes(info.optimalIoBytes())));
+        line(out, "discard", info.canDiscard() ? "yes, in units of " + bytes(info.discardGranularityBytes()) : "no");
+        line(
+                out,
+                "direct I/O",
+                info.canDirect()
+                        ? "yes, memory aligned to " + bytes(info.directMemoryBytes()) + ", offsets to "
+                                + bytes(info.directOffsetBytes())
+                        : "no (cache=none and cache=directsync will not work)");
+    }
+
+    private static void line(PrintWriter out, String name, String value) {
+        out.printf(Locale.ROOT, "%-15s %s%n", name + ":", value);
+    }
+
+    private static String bytes(long bytes) {
+        return bytes < 1024 ? bytes + " bytes" : SizeConverter.format(bytes) + " (" + bytes + " bytes)";
+    }
+}

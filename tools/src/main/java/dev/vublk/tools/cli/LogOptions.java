@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.tools.cli;
+
+import org.apache.logging.log4j.Level;
+import org.apache.logging.log4j.core.config.Configurator;
+import picocli.CommandLine.Option;
+
+/** How much is written to standard error. */
+final class LogOptions {
+    enum LogLevel {
+        ERROR,
+        WARN,
+        INFO,
+        DEBUG,
+        TRACE
+    }
+
+    @Option(
+            names = "--log-level",
+            paramLabel = "LEVEL",
+            defaultValue = "WARN",
+            description = "How much to log on standard error: ${COMPLETION-CANDIDATES} (default ${DEFAULT-VALUE}).")
+    private LogLevel level = LogLevel.WARN;
+
+    void apply() {
+        Configurator.setAllLevels("dev.vublk", Level.valueOf(level.name()));
+    }
+}

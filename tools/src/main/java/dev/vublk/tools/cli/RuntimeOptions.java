@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.tools.cli;
+
+import dev.vublk.emulator.DiskConfig;
+import dev.vublk.emulator.EmulatorConfig;
+import dev.vublk.emulator.linux.CpuAffinity;
+import java.util.ArrayList;
+import java.util.List;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.TypeConversionException;
+
+/** Threads of the process. */
+final class RuntimeOptions {
+    @Option(
+            names = "--iothreads",
+            paramLabel = "N",
+            description = "Threads that serve queues: queue i of a disk runs on thread i mod N (default 1).")
+    private int ioThreads = 1;
+
+    @Option(
+            names = "--iothread-cpus",
+            paramLabel = "LIST",
+            converter = CpuListConverter.class,
+            description = "Processors of an IOThread, such as 0-3,8; once for each IOThread, in order.")
+    private List<CpuAffinity> ioThreadCpus = new ArrayList<>();
+
+    @Option(
+            names = "--worker-threads-min",
+            paramLabel = "N",
+            description = "Worker threads for blocking calls that are always there (default 0).")
+    private int workerThreadsMin;
+
+    @Option(names = "--worker-threads-max", paramLabel = "N", description = "Most worker threads at once (default 64).")
+    private int workerThreadsMax = 64;
+
+    /** Throws {@link TypeConversionException} with a line for the user. */
+    EmulatorConfig configure(List<DiskConfig> disks) {
+        if (ioThreads < 1 || ioThreads > 1024) {
+            throw new TypeConversionException("--iothreads: " + ioThreads + " is not from 1 to 1024");
+        }
+        if (!ioThreadCpus.isEmpty() && ioThreadCpus.size() != ioThreads) {
+            throw new TypeConversionException("--iothread-cpus: given " + ioThreadCpus.size() + " times for "
+                    + ioThreads + " IOThreads; give it once for each");
+        }
+        if (workerThreadsMin < 0 || workerThreadsMax < 1 || workerThreadsMin > workerThreadsMax) {
+            throw new TypeConversionException("--worker-threads-min: " + workerThreadsMin
+                    + " is not from 0 to --worker-threads-max " + workerThreadsMax);
+        }
+        return new EmulatorConfig(disks, ioThreads, ioThreadCpus, workerThreadsMin, workerThreadsMax);
+    }
+}

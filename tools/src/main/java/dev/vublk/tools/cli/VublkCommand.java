@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.tools.cli;
+
+import java.io.PrintWriter;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.ScopeType;
+import picocli.CommandLine.Spec;
+
+/**
+ * The {@code vublk} command itself: help, and the options that QEMU's vhost-user specification asks of a stand-alone back
+ * end ("Backend program conventions").
+ */
+@Command(
+        name = "vublk",
+        mixinStandardHelpOptions = true,
+        versionProvider = VersionProvider.class,
+        description = "Serves disks to virtual machines over vhost-user.",
+        subcommands = {ExportCommand.class, InfoCommand.class, CompletionCommand.class},
+        synopsisSubcommandLabel = "COMMAND",
+        footerHeading = "%nExamples:%n",
+        footer = {
+            "  vublk export disk.img --socket /run/disk.sock",
+            "  vublk export --disk image=a.img,socket=a.sock --disk image=b.img,socket=b.sock,read-only=on",
+            "  vublk info disk.img --json",
+            "",
+            "Exit status: 0 success (also after SIGTERM or SIGINT), 1 failure, 2 wrong usage."
+        })
+public final class VublkCommand implements Callable<Integer> {
+    /** Columns of the help where no terminal tells; wide enough for the examples. */
+    private static final int HELP_WIDTH = 110;
+
+    @Spec
+    @SuppressWarnings("NullAway.Init") // Set by picocli.
+    private CommandSpec spec;
+
+    @Option(names = "--debug", scope = ScopeType.INHERIT, description = "Show the stack trace of a failure.")
+    private boolean debug;
+
+    @Option(
+            names = "--print-capabilities",
+            description = "Print what this back end can do, as JSON for management software, and exit.")
+    private boolean printCapabilities;
+
+    @Option(names = "--socket-path", paramLabel = "PATH", description = "Socket to listen on, with --blk-file.")
+    private @Nullable String socketPath;
+
+    @Option(names = "--fd", paramLabel = "N", description = "Inherited socket to use instead, with --blk-file.")
+    private @Nullable Integer fd;
+
+    @Option(names = "--blk-file", paramLabel = "FILE", description = "Image or block device to serve.")
+    private @Nullable String blkFile;
+
+    @Option(names = "--read-only", description = "Serve --blk-file read-only.")
+    private boolean readOnly;
+
+    @Mixin
+    private final LogOptions log = new LogOptions();
+
+    private VublkCommand() {}
+
+    /** The whole command line, with its error messages. */
+    public static CommandLine commandLine() {
+        VublkCommand root = new VublkCommand();
+        CommandLine line = new CommandLine(root);
+        line.setCaseInsensitiveEnumValuesAllowed(true);
+        line.setAbbreviatedOptionsAllowed(false);
+        line.setUsageHelpWidth(HELP_WIDTH);
+        line.setUsageHelpAutoWidth(true);
+        line.setParameterExceptionHandler(VublkCommand::onWrongUsage);
+        line.setExecutionExceptionHandler((failure, command, parsed) -> onFailure(failure, command, root.debug));
+        return line;
+    }
+
+    @Override
+    public Integer call() throws Exception {
+        if (printCapabilities) {
+            // docs/interop/vhost-user.rst, "vhost-user-blk": the features are the options that we understand.
+            spec.commandLine().getOut().println("{\"type\": \"block\", \"features\": [\"read-only\", \"blk-file\"]}");
+            return 0;
+        }
+        if (blkFile == null) {
+            if (socketPath != null || fd != null || readOnly) {
+                throw new ParameterException(spec.commandLine(), "--blk-file FILE is missing: what is to be served?");
+            }
+            spec.commandLine().usage(spec.commandLine().getOut());
+            return 0;
+        }
+        if ((socketPath == null) == (fd == null)) {
+            throw new ParameterException(spec.commandLine(), "--blk-file needs one of --socket-path PATH and --fd N");
+        }
+        log.apply();
+        DiskDefaults defaults = new DiskDefaults();
+        defaults.readOnly = readOnly;
+        DiskSpec disk = new DiskSpec(defaults);
+        disk.set("image", blkFile);
+        disk.set(socketPath != null ? "socket" : "socket-fd", socketPath != null ? socketPath : String.valueOf(fd));
+        return new Server(spec.commandLine().getOut())
+                .serve(new RuntimeOptions().configure(java.util.List.of(disk.build())));
+    }
+
+    /** Wrong usage is one line with the remedy, status 2. */
+    private static int onWrongUsage(ParameterException wrong, String[] args) {
+        CommandLine command = wrong.getCommandLine();
+        PrintWriter err = command.getErr();
+        err.println("vublk: " + String.valueOf(wrong.getMessage()).replaceAll("\\s*\\R\\s*", " "));
+        err.println("Try '" + command.getCommandSpec().qualifiedName() + " --help'.");
+        return CommandLine.ExitCode.USAGE;
+    }
+
+    /** A failure is one line, status 1; the stack trace only for those who ask. */
+    private static int onFailure(Exception failure, CommandLine command, boolean debug) {
+        String message = failure.getMessage();
+        command.getErr().println("vublk: " + (message != null ? message : failure.toString()));
+        if (debug) {
+            failure.printStackTrace(command.getErr());
+        }
+        return CommandLine.ExitCode.SOFTWARE;
+    }
+}
