@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.emulator;
 
+import dev.vublk.blockdev.BlockDrivers;
 import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
 import dev.vublk.emulator.iothread.IOThread;
 import dev.vublk.emulator.linux.CpuAffinity;
@@ -21,14 +22,22 @@ public final class Emulator implements AutoCloseable {
     private static final Logger LOG = LogManager.getLogger(Emulator.class);
 
     private final EmulatorConfig config;
-    private final GlobalCoroutinePool coroutines = new GlobalCoroutinePool();
+    private final GlobalCoroutinePool coroutines;
+    private final BlockDriverOpener driverOpener;
     private final WorkerPool workers;
     private final List<IOThread> ioThreads = new ArrayList<>();
     private final List<VhostUserBlkExport> exports = new ArrayList<>();
     private @Nullable IOThread controlLoop;
 
     public Emulator(EmulatorConfig config) {
+        this(config, new GlobalCoroutinePool(), BlockDrivers::open);
+    }
+
+    /** With disks and a coroutine pool that the caller provides. */
+    Emulator(EmulatorConfig config, GlobalCoroutinePool coroutines, BlockDriverOpener driverOpener) {
         this.config = config;
+        this.coroutines = coroutines;
+        this.driverOpener = driverOpener;
         workers = new WorkerPool(WorkerPoolConfig.DEFAULT
                 .withName("vublk-worker")
                 .withThreads(config.workerThreadsMin(), config.workerThreadsMax()));
@@ -43,7 +52,7 @@ public final class Emulator implements AutoCloseable {
         try {
             startThreads();
             for (DiskConfig disk : config.disks()) {
-                exports.add(new VhostUserBlkExport(disk, startedControlLoop(), ioThreads));
+                exports.add(new VhostUserBlkExport(disk, driverOpener, startedControlLoop(), ioThreads));
             }
         } catch (IOException | RuntimeException e) {
             close();

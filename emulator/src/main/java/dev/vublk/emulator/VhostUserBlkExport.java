@@ -3,7 +3,6 @@ package dev.vublk.emulator;
 
 import dev.vublk.blockdev.BlockChannel;
 import dev.vublk.blockdev.BlockDriver;
-import dev.vublk.blockdev.BlockDrivers;
 import dev.vublk.emulator.iothread.IOThread;
 import dev.vublk.emulator.iothread.LoopControlContext;
 import dev.vublk.emulator.virtioblk.VirtioBlkDevice;
@@ -33,11 +32,13 @@ final class VhostUserBlkExport implements AutoCloseable {
     private boolean serving;
 
     /** Opens the disk and binds the socket. */
-    VhostUserBlkExport(DiskConfig config, IOThread controlLoop, List<IOThread> ioThreads) throws IOException {
+    VhostUserBlkExport(
+            DiskConfig config, BlockDriverOpener driverOpener, IOThread controlLoop, List<IOThread> ioThreads)
+            throws IOException {
         this.config = config;
         this.controlLoop = controlLoop;
         this.ioThreads = ioThreads;
-        driver = BlockDrivers.open(config.block());
+        driver = driverOpener.open(config.block());
         server = new VhostUserServer(config.listener(), new LoopControlContext(controlLoop), this::newDevice);
         try {
             for (IOThread ioThread : ioThreads) {

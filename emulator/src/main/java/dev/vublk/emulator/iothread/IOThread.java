@@ -13,12 +13,16 @@ import dev.vublk.vhostuser.linux.Errno;
 import io.netty.channel.IoHandlerContext;
 import io.netty.channel.IoHandlerFactory;
 import io.netty.channel.SingleThreadIoEventLoop;
+import io.netty.channel.uring.IoUring;
 import io.netty.channel.uring.IoUringIoHandler;
 import io.netty.channel.uring.IoUringIoHandlerConfig;
 import io.netty.util.concurrent.ThreadPerTaskExecutor;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Collections;
+import java.util.IdentityHashMap;
 import java.util.Objects;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
@@ -42,6 +46,9 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
 
     private static final int OPERATION_SLOTS = RING_ENTRIES;
 
+    /** After so many failed passes without a whole one between them there is no hope. Arbitrary. */
+    private static final int FAILURES_IN_A_ROW_MAX = 100;
+
     private final String name;
     private final @Nullable CpuAffinity cpus;
     private final CoroutinePool coroutines;
@@ -58,6 +65,12 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
 
     private final ArrayList<PassEndListener> passEndListeners = new ArrayList<>();
 
+    /** Coroutines made beyond the limit because the loop needed somebody to run it; when idle they are forgotten. */
+    private final Set<Coroutine> unpooled = Collections.newSetFromMap(new IdentityHashMap<>());
+
+    /** What an owner does; one object for all of them. */
+    private final Runnable passes = this::runPasses;
+
     /** The coroutine that runs the passes; null between two owners. */
     private @Nullable Coroutine owner;
     /** The coroutine that runs now. */
@@ -67,14 +80,23 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     /** Items still to be run in this pass. */
     private int itemsLeft;
 
+    /** Passes that ended in an exception since the last whole one. */
+    private int failuresInARow;
+
     private boolean terminated;
 
     /**
+     * Makes the ring, but starts no thread yet. Throws {@link IllegalStateException} when io_uring is not to be had.
+     *
      * @param cpus processors the thread may run on, or null for all
      */
     public IOThread(String name, @Nullable CpuAffinity cpus, GlobalCoroutinePool coroutines, WorkerPool workers) {
         this.name = Objects.requireNonNull(name, "name");
         this.cpus = cpus;
+        if (!IoUring.isAvailable()) {
+            throw new IllegalStateException("io_uring is not to be had: "
+                    + IoUring.unavailabilityCause().getMessage());
+        }
         operations = new UringOperations(this, OPERATION_SLOTS);
         loop = new Loop(
                 new ThreadPerTaskExecutor(task -> new Thread(task, name)),
@@ -84,17 +106,24 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
         ioContext = new LoopIoContext(this, operations, this.workers);
     }
 
-    /** Starts the thread; returns when it runs. Throws {@link IllegalStateException} when io_uring is not to be had. */
+    /** Starts the thread; returns when it runs. When it throws {@link IllegalStateException}, nothing is left running. */
     public void start() {
+        boolean started = false;
         try {
             loop.submit(this::prepare).get();
             operations.registeredAs(loop.register(operations).get());
             fdMonitor.registeredAs(loop.register(fdMonitor).get());
+            started = true;
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new IllegalStateException("interrupted while starting " + name, e);
         } catch (java.util.concurrent.ExecutionException e) {
-            throw new IllegalStateException("cannot start " + name + ": " + e.getCause(), e.getCause());
+            throw new IllegalStateException(
+                    "cannot start " + name + ": " + e.getCause().getMessage(), e.getCause());
+        } finally {
+            if (!started) {
+                close();
+            }
         }
     }
 
@@ -211,7 +240,11 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
             Coroutine next = takeCoroutine();
             owner = next;
             current = next;
-            next.start(this::passes);
+            try {
+                next.start(passes);
+            } catch (Throwable t) {
+                onCoroutineDied(next, t);
+            }
             current = null;
             releaseIfIdle(next);
         }
@@ -220,12 +253,34 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     /** At the limit the loop itself still needs somebody to run it: work that asks {@link #canSuspend} does not. */
     private Coroutine takeCoroutine() {
         Coroutine pooled = coroutines.take();
-        return pooled != null ? pooled : new Coroutine();
+        if (pooled != null) {
+            return pooled;
+        }
+        Coroutine extra = new Coroutine();
+        unpooled.add(extra);
+        return extra;
+    }
+
+    /**
+     * Something was thrown where nobody handles it: outside of an item, or, as the {@link InternalError} of guest memory that
+     * is gone may be, a little later than where it happened. The loop goes on with the next coroutine, unless it fails
+     * again and again.
+     */
+    private void onCoroutineDied(Coroutine coroutine, Throwable failure) {
+        LOG.error("{}: a pass failed", name, failure);
+        if (!unpooled.remove(coroutine)) {
+            coroutines.discard(coroutine);
+        }
+        if (++failuresInARow > FAILURES_IN_A_ROW_MAX) {
+            throw new IllegalStateException(name + " cannot go on", failure);
+        }
     }
 
     private void releaseIfIdle(Coroutine coroutine) {
         if (coroutine.isIdle()) {
-            coroutines.release(coroutine);
+            if (unpooled.isEmpty() || !unpooled.remove(coroutine)) {
+                coroutines.release(coroutine);
+            }
             if (!starvedItems.isEmpty()) {
                 onCoroutineAvailable();
             }
@@ -233,7 +288,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     }
 
     /** Pass after pass, as long as this coroutine owns the loop. May begin in the middle of a pass. */
-    private void passes() {
+    private void runPasses() {
         Coroutine me = currentCoroutine();
         while (!terminated) {
             if (itemsLeft == 0) {
@@ -265,7 +320,11 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
             Coroutine next = resumable.remove();
             Coroutine me = current;
             current = next;
-            next.resume();
+            try {
+                next.resume();
+            } catch (Throwable t) {
+                onCoroutineDied(next, t);
+            }
             current = me;
             releaseIfIdle(next);
         }
@@ -284,9 +343,23 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
 
     private void endPass() {
         for (int i = 0; i < passEndListeners.size(); i++) {
-            passEndListeners.get(i).onPassEnd();
+            PassEndListener listener = passEndListeners.get(i);
+            try {
+                listener.onPassEnd();
+            } catch (Throwable t) {
+                listener.onFailure(t);
+            }
         }
         passEndListeners.clear();
+        failuresInARow = 0;
+    }
+
+    private void leavePool() {
+        try {
+            coroutines.close();
+        } catch (IllegalStateException e) {
+            LOG.error("{} ends in the middle of something: {}", name, coroutines.dump(), e);
+        }
     }
 
     private boolean hasWork() {
@@ -319,7 +392,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
         }
 
         @Override
-        protected void onFailure(Throwable failure) {
+        public void onFailure(Throwable failure) {
             LOG.error("spawned work failed", failure);
         }
     }
@@ -354,6 +427,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
         protected void run() {
             ioHandler().initialize();
             runOwners();
+            leavePool();
         }
 
         @Override

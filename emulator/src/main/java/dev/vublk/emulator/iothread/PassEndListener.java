@@ -5,4 +5,7 @@ package dev.vublk.emulator.iothread;
 public interface PassEndListener {
     /** The pass in which this listener was registered ends. Runs on the IOThread; must not suspend. */
     void onPassEnd();
+
+    /** {@link #onPassEnd} threw something that nobody handled. */
+    void onFailure(Throwable failure);
 }

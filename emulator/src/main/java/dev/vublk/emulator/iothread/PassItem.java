@@ -20,5 +20,5 @@ public abstract class PassItem {
     }
 
     /** The run threw something that nobody handled. */
-    protected abstract void onFailure(Throwable failure);
+    public abstract void onFailure(Throwable failure);
 }

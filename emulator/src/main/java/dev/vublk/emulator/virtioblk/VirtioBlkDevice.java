@@ -134,11 +134,11 @@ public final class VirtioBlkDevice implements VhostUserDevice {
                 new VirtioBlkRequestHandler(channels.get(index % ioThreads.size()), writeCache, serial),
                 new VirtioBlkCounters(),
                 settings.rangesMax());
-        queues[index] = queue;
         await(ioThread, done -> {
             queue.start();
             done.complete(0);
         });
+        queues[index] = queue; // Only now: one that did not start must not be stopped.
     }
 
     private VirtioBlkRequestParser newParser() {

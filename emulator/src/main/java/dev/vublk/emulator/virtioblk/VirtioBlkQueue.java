@@ -36,7 +36,7 @@ final class VirtioBlkQueue extends PassItem implements PassEndListener {
     private final VirtioBlkCounters counters;
 
     /** Memory of the request slots; freed when the queue has stopped. */
-    private final Arena arena = Arena.ofShared();
+    private final Arena arena;
 
     private final int rangesMax;
 
@@ -79,19 +79,29 @@ final class VirtioBlkQueue extends PassItem implements PassEndListener {
         callFd = setup.callFd();
         errFd = setup.errFd();
         started = setup.startNow() || kickFd < 0;
+        arena = Arena.ofShared(); // Last: whatever failed before it has left nothing behind.
     }
 
     IOThread ioThread() {
         return ioThread;
     }
 
-    /** Begins to look at the ring: now, or on the first kick. */
+    /** Begins to look at the ring: now, or on the first kick. When it throws, the queue is as if it had never been. */
     void start() {
         if (kickFd >= 0) {
-            kickWatch = ioThread.watchReadable(kickFd, this::onKick);
+            kickWatch = watchKicks();
         }
         if (started) {
             ioThread.schedule(this);
+        }
+    }
+
+    private Runnable watchKicks() {
+        try {
+            return ioThread.watchReadable(kickFd, this::onKick);
+        } catch (RuntimeException e) {
+            arena.close();
+            throw e;
         }
     }
 
@@ -133,7 +143,10 @@ final class VirtioBlkQueue extends PassItem implements PassEndListener {
         whenStopped = null;
         started = false;
         publish();
+        callFd = -1;
+        errFd = -1;
         arena.close();
+        LOG.debug("{}: stopped after {}", label, counters);
         then.accept(virtqueue.availBase());
     }
 
@@ -147,10 +160,14 @@ final class VirtioBlkQueue extends PassItem implements PassEndListener {
         try {
             takeRequests();
         } catch (InternalError e) {
-            // The guest's memory file was truncated under us: reading it is no longer possible.
-            virtqueue.markBroken("guest memory is gone: " + e.getMessage());
-            reportBreakage();
+            onMemoryGone(e);
         }
+    }
+
+    /** The guest's memory file was truncated under us: neither ring nor buffers can be read or written any more. */
+    private void onMemoryGone(InternalError fault) {
+        virtqueue.markBroken("guest memory is gone: " + fault.getMessage());
+        reportBreakage();
     }
 
     private void takeRequests() {
@@ -192,6 +209,9 @@ final class VirtioBlkQueue extends PassItem implements PassEndListener {
 
     /** A driver cannot have more chains in flight than descriptors: if it makes one more available it reuses one. */
     private boolean takeFromFullQueue() {
+        if (virtqueue.isBroken()) {
+            return false;
+        }
         if (!virtqueue.hasAvailable()) {
             return waitForKick();
         }
@@ -220,21 +240,31 @@ final class VirtioBlkQueue extends PassItem implements PassEndListener {
         return new VirtioBlkRequest(arena, SplitVirtqueue.chainLengthMax(virtqueue.size()), rangesMax);
     }
 
-    /** May suspend. */
+    /** May suspend. However the request ends, it is no longer in flight afterwards: a stop must not wait for ever. */
     private void runRequest(VirtioBlkRequest request) {
-        int status = parser.parse(request);
-        if (status == VirtioBlkRequestParser.NO_STATUS) {
-            virtqueue.markBroken("request without room for a status");
-            reportBreakage();
-        } else {
-            if (status == VirtioBlkSpec.VIRTIO_BLK_S_OK) {
-                status = handler.handle(request);
-            }
-            complete(request, status);
+        try {
+            carryOut(request);
+        } catch (InternalError e) {
+            onMemoryGone(e);
+        } catch (Throwable t) {
+            onFailure(t);
         }
         inFlight--;
         freeSlots[freeCount++] = request;
         finishStopIfDrained();
+    }
+
+    private void carryOut(VirtioBlkRequest request) {
+        int status = parser.parse(request);
+        if (status == VirtioBlkRequestParser.NO_STATUS) {
+            virtqueue.markBroken("request without room for a status");
+            reportBreakage();
+            return;
+        }
+        if (status == VirtioBlkSpec.VIRTIO_BLK_S_OK) {
+            status = handler.handle(request);
+        }
+        complete(request, status);
     }
 
     private void complete(VirtioBlkRequest request, int status) {
@@ -288,8 +318,7 @@ final class VirtioBlkQueue extends PassItem implements PassEndListener {
                 EventFd.signal(callFd);
             }
         } catch (InternalError e) {
-            virtqueue.markBroken("guest memory is gone: " + e.getMessage());
-            reportBreakage();
+            onMemoryGone(e);
         }
     }
 
@@ -306,7 +335,7 @@ final class VirtioBlkQueue extends PassItem implements PassEndListener {
     }
 
     @Override
-    protected void onFailure(Throwable failure) {
+    public void onFailure(Throwable failure) {
         LOG.error("{}: queue failed", label, failure);
         virtqueue.markBroken("internal error");
         reportBreakage();

@@ -55,6 +55,9 @@ final class VirtioBlkRequestHandler {
 
     private int discard(VirtioBlkRequest request) {
         for (int i = 0; i < request.rangeCount; i++) {
+            if (request.rangeLengths[i] == 0) {
+                continue; // Nothing to do is no error; but fallocate(2) refuses a length of 0.
+            }
             int result = channel.discard(request.rangeOffsets[i], request.rangeLengths[i]);
             if (result != 0) {
                 return status(result);

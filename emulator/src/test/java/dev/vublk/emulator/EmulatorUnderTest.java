@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.emulator;
+
+import dev.vublk.blockdev.BlockDriver;
+import dev.vublk.blockdev.BlockDrivers;
+import dev.vublk.blockdev.BlockOptions;
+import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
+import dev.vublk.emulator.virtioblk.VirtioBlkSettings;
+import dev.vublk.vhostuser.socket.ListenerOptions;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+
+/** The real emulator with one disk on a socket in a test's directory. */
+public final class EmulatorUnderTest implements AutoCloseable {
+    public static final VirtioBlkSettings SETTINGS =
+            new VirtioBlkSettings("serial-0", 64, 1024, 126, true, true, 16);
+
+    private final Emulator emulator;
+    private final String socketPath;
+
+    private EmulatorUnderTest(Emulator emulator, String socketPath) {
+        this.emulator = emulator;
+        this.socketPath = socketPath;
+    }
+
+    /** What to start; one IOThread and a null disk unless told otherwise. */
+    public static final class Setup {
+        private final String socketPath;
+        private BlockOptions block = BlockOptions.defaults("null:64MiB");
+        private BlockDriverOpener opener = BlockDrivers::open;
+        private GlobalCoroutinePool coroutines = new GlobalCoroutinePool();
+        private VirtioBlkSettings settings = SETTINGS;
+        private int ioThreads = 1;
+
+        public Setup(Path directory) {
+            socketPath = directory.resolve("disk.sock").toString();
+        }
+
+        public Setup block(BlockOptions newBlock) {
+            block = newBlock;
+            return this;
+        }
+
+        public Setup driver(BlockDriver driver) {
+            opener = options -> driver;
+            return this;
+        }
+
+        public Setup coroutines(GlobalCoroutinePool pool) {
+            coroutines = pool;
+            return this;
+        }
+
+        public Setup settings(VirtioBlkSettings newSettings) {
+            settings = newSettings;
+            return this;
+        }
+
+        public Setup ioThreads(int count) {
+            ioThreads = count;
+            return this;
+        }
+
+        public EmulatorUnderTest start() throws IOException {
+            DiskConfig disk = new DiskConfig(block, ListenerOptions.atPath(socketPath), settings);
+            EmulatorConfig config = new EmulatorConfig(List.of(disk), ioThreads, List.of(), 0, 8);
+            Emulator emulator = new Emulator(config, coroutines, opener);
+            emulator.start();
+            return new EmulatorUnderTest(emulator, socketPath);
+        }
+    }
+
+    public String socketPath() {
+        return socketPath;
+    }
+
+    @Override
+    public void close() {
+        emulator.close();
+    }
+}

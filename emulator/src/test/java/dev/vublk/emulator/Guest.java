@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.emulator;
+
+import dev.vublk.vhostuser.frontend.FrontendMemory;
+import dev.vublk.vhostuser.frontend.VhostUserFrontend;
+import dev.vublk.vhostuser.protocol.ProtocolFeature;
+import dev.vublk.vhostuser.virtqueue.VirtioFeature;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+
+/** A virtual machine with its memory, connected to a disk's socket and negotiated, without any queue yet. One thread. */
+public final class Guest implements AutoCloseable {
+    public static final long GUEST_ADDRESS = 0x4000_0000L;
+    private static final long MEMORY_BYTES = 64 << 20;
+
+    private static final long PROTOCOL_FEATURES = ProtocolFeature.MQ.mask()
+            | ProtocolFeature.REPLY_ACK.mask()
+            | ProtocolFeature.BACKEND_REQ.mask()
+            | ProtocolFeature.CONFIG.mask()
+            | ProtocolFeature.CONFIGURE_MEM_SLOTS.mask();
+
+    private final VhostUserFrontend frontend;
+    private final FrontendMemory memory;
+    private final GuestHeap heap;
+    private final List<GuestQueue> queues = new ArrayList<>();
+    private final long features;
+
+    private Guest(VhostUserFrontend frontend, FrontendMemory memory, long features) {
+        this.frontend = frontend;
+        this.memory = memory;
+        this.features = features;
+        heap = new GuestHeap(memory.hostAddress(), memory.sizeBytes());
+    }
+
+    public static Guest connect(EmulatorUnderTest emulator) throws IOException {
+        return connect(emulator, 0);
+    }
+
+    /** Takes every feature offered, but for {@code unwantedFeatures}. */
+    public static Guest connect(EmulatorUnderTest emulator, long unwantedFeatures) throws IOException {
+        VhostUserFrontend frontend = VhostUserFrontend.connect(emulator.socketPath());
+        long features = frontend.getFeatures() & ~unwantedFeatures;
+        frontend.setProtocolFeatures(PROTOCOL_FEATURES);
+        frontend.needReply(true);
+        FrontendMemory memory = FrontendMemory.create(GUEST_ADDRESS, MEMORY_BYTES);
+        if (!frontend.setOwner() || !frontend.setFeatures(features) || !frontend.setMemTable(memory)) {
+            throw new AssertionError("the back end refuses a well-behaved front end");
+        }
+        return new Guest(frontend, memory, features);
+    }
+
+    public VhostUserFrontend frontend() {
+        return frontend;
+    }
+
+    public FrontendMemory memory() {
+        return memory;
+    }
+
+    GuestHeap heap() {
+        return heap;
+    }
+
+    boolean hasEventIdx() {
+        return (features & VirtioFeature.VIRTIO_F_EVENT_IDX) != 0;
+    }
+
+    public long guestAddress(long hostAddress) {
+        return memory.toGuestAddress(hostAddress);
+    }
+
+    /** Queue 0 of 128 descriptors, running. */
+    public GuestQueue queue() throws IOException {
+        return queue(0, 128).start();
+    }
+
+    /** A queue that the back end does not know of yet. */
+    public GuestQueue queue(int index, int size) {
+        GuestQueue queue = new GuestQueue(this, index, size);
+        queues.add(queue);
+        return queue;
+    }
+
+    /** Hangs up, whatever is in flight, and waits for nothing. */
+    @Override
+    public void close() {
+        frontend.close();
+        queues.forEach(GuestQueue::close);
+        memory.close();
+    }
+}
