@@ -10,7 +10,7 @@ Prints the home directory of a JDK of at least VERSION (default 25), looking at 
 then the usual places (/usr/lib/jvm, /opt, SDKMAN), where the lowest version that is new enough is taken.
 --jre: a home with only bin/java is enough, bin/javac is not needed.
 
-exit status: 0 found, 1 none found, 2 wrong arguments
+exit status: 0 found, 1 none found (a line says so), 2 wrong arguments
 U
 }
 
@@ -76,6 +76,9 @@ case ${0##*/} in
     case ${2:-0} in
       *[!0-9]*) find_jdk_usage >&2; exit 2 ;;
     esac
-    find_jdk "$@" || exit 1
+    find_jdk "$@" || {
+      echo "no Java >= $jdk_wanted found (JAVA_HOME, PATH, /usr/lib/jvm): install one, or set JAVA_HOME" >&2
+      exit 1
+    }
     ;;
 esac

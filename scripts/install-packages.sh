@@ -56,8 +56,8 @@ fi
 echo "installing ${packages[*]}" >&2
 # The first attempt fails when the package lists are missing or older than the archive.
 if ! apt_install "${packages[@]}" 2>/dev/null; then
-  apt-get update -qq </dev/null >/dev/null
-  apt_install "${packages[@]}"
+  apt-get update -qq </dev/null >/dev/null || true
+  apt_install "${packages[@]}" || { echo "cannot install ${packages[*]}" >&2; exit 1; }
 fi
 
 mapfile -t packages < <(missing_packages "$@")

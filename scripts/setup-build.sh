@@ -15,7 +15,7 @@ case ${1:-} in
 esac
 
 # Debian 12 has no JDK this new: asking apt first gives one clear line instead of apt's "unable to locate".
-if ! home=$("$here/find-jdk.sh" "$jdk_version"); then
+if ! home=$("$here/find-jdk.sh" "$jdk_version" 2>/dev/null); then
   package=openjdk-$jdk_version-jdk-headless
   if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     apt-cache show "$package" >/dev/null 2>&1 || apt-get update -qq </dev/null >/dev/null || true
@@ -23,7 +23,7 @@ if ! home=$("$here/find-jdk.sh" "$jdk_version"); then
       "$here/install-packages.sh" "/usr/lib/jvm/java-$jdk_version-openjdk-$(dpkg --print-architecture)=$package"
     fi
   fi
-  if ! home=$("$here/find-jdk.sh" "$jdk_version"); then
+  if ! home=$("$here/find-jdk.sh" "$jdk_version" 2>/dev/null); then
     echo "no JDK >= $jdk_version found: install one (Debian: $package where apt has it, or a Temurin or Oracle build" \
       "below /usr/lib/jvm) or set JAVA_HOME" >&2
     exit 1

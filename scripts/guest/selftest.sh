@@ -5,7 +5,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 cases=(
   seabios
-  uml-filesystem uml-fio-verify uml-three-disks uml-probe uml-read-only uml-sector-size uml-tour
+  uml-filesystem uml-fio-verify uml-three-disks uml-probe uml-read-only uml-write-cache uml-sector-size uml-tour
   qemu-filesystem qemu-fio-verify qemu-three-disks qemu-probe qemu-write-cache qemu-sector-size qemu-bench
   qemu-reboot qemu-reconnect-idle qemu-reconnect-fio qemu-hotplug
   sabotage-filesystem sabotage-fio-verify sabotage-three-disks sabotage-tour sabotage-seabios sabotage-reboot
@@ -137,6 +137,7 @@ case_uml-read-only() {
   make_ext4
   simple uml read-only --read-only
 }
+case_uml-write-cache() { simple uml write-cache; }
 case_uml-sector-size() { GUEST_ENV=BLOCK_SIZE=4096 simple uml sector-size --block-size 4096; }
 case_uml-tour() { simple uml tour; }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.vhostuser;
 
+import dev.vublk.vhostuser.linux.FileStatus;
 import dev.vublk.vhostuser.memory.GuestMemory;
+import dev.vublk.vhostuser.memory.HostMemory;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
 import java.util.List;
 import java.util.Map;
@@ -94,6 +96,11 @@ public final class RecordingDevice implements VhostUserDevice {
         if (setup == null) {
             throw broken("stopped while not running");
         }
+        // A queue that drains touches its ring and its descriptors for the last time; if the ring were unmapped
+        // already, this
+        // would end the process.
+        HostMemory.getInt(setup.usedHostAddress());
+        promise(setup.kickFd() < 0 || FileStatus.ofDescriptor(setup.kickFd()) != null, "kick closed under a queue");
         calls.add("stop " + queueIndex);
         Integer base = basesAtStop.remove(queueIndex);
         return base == null ? setup.availBase() : base;
@@ -145,6 +152,15 @@ public final class RecordingDevice implements VhostUserDevice {
     private IllegalStateException broken(String what) {
         calls.add("BROKEN " + what);
         return new IllegalStateException(what);
+    }
+
+    /** What the running queue was started with. */
+    public VirtqueueSetup setupOf(int queueIndex) {
+        VirtqueueSetup setup = running.get(queueIndex);
+        if (setup == null) {
+            throw new AssertionError("queue " + queueIndex + " does not run");
+        }
+        return setup;
     }
 
     public VirtqueueSetup lastSetup() {

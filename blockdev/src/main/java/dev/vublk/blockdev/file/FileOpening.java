@@ -28,8 +28,9 @@ final class FileOpening {
     static SharedFile open(BlockOptions options) throws BlockOpenException {
         FileOpening opening = new FileOpening(options);
         opening.checkOptions();
-        opening.checkKind(opening.status());
-        int fd = opening.openFile();
+        FileStatus status = opening.status();
+        opening.checkKind(status);
+        int fd = opening.openFile(status.kind());
         try {
             return opening.measure(fd);
         } catch (Throwable failure) {
@@ -59,10 +60,14 @@ final class FileOpening {
         }
     }
 
-    private int openFile() throws BlockOpenException {
+    private int openFile(Kind kind) throws BlockOpenException {
         // Never O_NONBLOCK: io_uring would then fail with EAGAIN instead of waiting for the disk.
         boolean direct = options.cacheMode().direct();
         int flags = (options.readOnly() ? PosixFile.O_RDONLY : PosixFile.O_RDWR) | (direct ? PosixFile.O_DIRECT : 0);
+        if (kind == Kind.BLOCK_DEVICE && !options.readOnly() && options.locking() && !options.shareRw()) {
+            // Image locks know nothing of the kernel's own users: a guest must not write to a mounted device.
+            flags |= PosixFile.O_EXCL;
+        }
         int fd = PosixFile.open(options.image(), flags);
         if (fd >= 0) {
             return fd;
@@ -72,6 +77,9 @@ final class FileOpening {
             case Errno.EACCES, Errno.EPERM, Errno.EROFS ->
                 refused("cannot be opened for " + (options.readOnly() ? "reading: " : "reading and writing: ")
                         + Errno.describe(fd) + (options.readOnly() ? "" : "; read-only=on needs less"));
+            case Errno.EBUSY ->
+                refused("is in use by this host (mounted, part of another device, or opened exclusively);"
+                        + " locking=off at your own risk");
             default -> refused("cannot be opened: " + Errno.describe(fd));
         };
     }

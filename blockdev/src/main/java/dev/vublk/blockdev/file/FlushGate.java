@@ -24,6 +24,7 @@ final class FlushGate {
     private long startedCount;
     private long completedCount;
     private int failure;
+    /** The queues, one a loop at most, in which somebody waits for the running fdatasync. */
     private final ArrayList<WaitQueue> waiting = new ArrayList<>();
 
     FlushGate(String image) {
@@ -65,7 +66,9 @@ final class FlushGate {
             startedCount++;
             return Turn.RUN;
         }
-        waiting.add(queue.get());
+        if (!waiting.contains(queue.get())) {
+            waiting.add(queue.get());
+        }
         return Turn.WAIT;
     }
 

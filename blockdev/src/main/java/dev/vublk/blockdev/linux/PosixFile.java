@@ -5,6 +5,10 @@ package dev.vublk.blockdev.linux;
 public final class PosixFile {
     public static final int O_RDONLY = 0;
     public static final int O_RDWR = 2;
+
+    /** On a block device: fails with {@code EBUSY} when the kernel or another {@code O_EXCL} opener uses it. */
+    public static final int O_EXCL = 0x80;
+
     public static final int O_CLOEXEC = 0x80000;
 
     /** The one open flag used here that differs between architectures. */

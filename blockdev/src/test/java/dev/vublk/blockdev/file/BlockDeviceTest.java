@@ -204,6 +204,21 @@ final class BlockDeviceTest {
         }
     }
 
+    @Test
+    void shouldNotWriteToMountedDevice() throws Exception {
+        try (LoopDevice loop = LoopDevice.create(directory, 32 << 20, 512)) {
+            try (MountedDirectory mount = MountedDirectory.ext4(directory, loop.device())) {
+                assertThat(mount.path()).isDirectory();
+                assertThatThrownBy(() -> BlockDrivers.open(TestDisk.options(loop.device())))
+                        .isInstanceOf(BlockOpenException.class)
+                        .hasMessageContaining("in use by this host");
+                BlockDrivers.open(TestDisk.readOnly(loop.device(), CacheMode.WRITEBACK))
+                        .close();
+            }
+            BlockDrivers.open(TestDisk.options(loop.device())).close();
+        }
+    }
+
     /** A DOS partition table with one partition. */
     private static byte[] partitionTable(int startSector, int sectorCount) {
         return ByteBuffer.allocate(512)

@@ -3,8 +3,8 @@ package dev.vublk.emulator.linux;
 
 import jnr.ffi.LibraryLoader;
 
-/** The libc functions that {@link CpuAffinity} calls. */
-interface SchedLibC {
+/** The libc functions that {@link CpuAffinity} calls. Public only because jnr-ffi's generated class must see it. */
+public interface SchedLibC {
     SchedLibC INSTANCE = LibraryLoader.create(SchedLibC.class).load("c");
     jnr.ffi.Runtime RUNTIME = jnr.ffi.Runtime.getRuntime(INSTANCE);
 

@@ -83,7 +83,13 @@ final class WorkerSpawner implements Runnable {
 
     @Override
     public void run() {
-        affinityResult.complete(affinity == null ? 0 : affinity.applyToCallingThread());
+        try {
+            affinityResult.complete(affinity == null ? 0 : affinity.applyToCallingThread());
+        } catch (Throwable e) {
+            // Reaches whoever makes the pool.
+            affinityResult.completeExceptionally(e);
+            return;
+        }
         while (!stopped) {
             if (requested) {
                 requested = false;

@@ -59,18 +59,16 @@ final class DiskDefaults {
     @Option(
             names = "--discard",
             paramLabel = "unmap|ignore",
-            arity = "1",
             converter = DiscardConverter.class,
             description = "Whether discards give space back (default unmap).")
-    boolean discard = true;
+    Discard discard = Discard.UNMAP;
 
     @Option(
             names = "--write-zeroes",
             paramLabel = "on|off",
-            arity = "1",
             converter = OnOffConverter.class,
             description = "Whether guests may write zeroes without data (default on).")
-    boolean writeZeroes = true;
+    OnOff writeZeroes = OnOff.ON;
 
     @Option(
             names = "--max-ranges",
@@ -97,10 +95,9 @@ final class DiskDefaults {
     @Option(
             names = "--locking",
             paramLabel = "on|off",
-            arity = "1",
             converter = OnOffConverter.class,
             description = "Whether the image is locked against other programs, as QEMU does it (default on).")
-    boolean locking = true;
+    OnOff locking = OnOff.ON;
 
     @Option(
             names = "--socket-mode",
@@ -143,25 +140,41 @@ final class DiskDefaults {
                 "'" + value + "' is none of " + EnumSet.allOf(type).toString().toLowerCase(Locale.ROOT));
     }
 
+    /** An enum and not a boolean: picocli takes a boolean option without a value as well, and then toggles it. */
+    enum OnOff {
+        ON,
+        OFF;
+
+        boolean isOn() {
+            return this == ON;
+        }
+    }
+
+    /** What becomes of a guest's discards. */
+    enum Discard {
+        UNMAP,
+        IGNORE
+    }
+
     /** {@code on} or {@code off}. */
-    static final class OnOffConverter implements ITypeConverter<Boolean> {
+    static final class OnOffConverter implements ITypeConverter<OnOff> {
         @Override
-        public Boolean convert(String value) {
+        public OnOff convert(String value) {
             return switch (value) {
-                case "on" -> true;
-                case "off" -> false;
+                case "on" -> OnOff.ON;
+                case "off" -> OnOff.OFF;
                 default -> throw new TypeConversionException("'" + value + "' is neither on nor off");
             };
         }
     }
 
     /** {@code unmap} or {@code ignore}, as QEMU names them; {@code on} and {@code off} mean the same. */
-    static final class DiscardConverter implements ITypeConverter<Boolean> {
+    static final class DiscardConverter implements ITypeConverter<Discard> {
         @Override
-        public Boolean convert(String value) {
+        public Discard convert(String value) {
             return switch (value) {
-                case "unmap", "on" -> true;
-                case "ignore", "off" -> false;
+                case "unmap", "on" -> Discard.UNMAP;
+                case "ignore", "off" -> Discard.IGNORE;
                 default -> throw new TypeConversionException("'" + value + "' is neither unmap nor ignore");
             };
         }

@@ -5,6 +5,7 @@ import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.emulator.DiskConfig;
 import dev.vublk.emulator.virtioblk.VirtioBlkSettings;
 import dev.vublk.tools.cli.DiskDefaults.CacheModeConverter;
+import dev.vublk.tools.cli.DiskDefaults.Discard;
 import dev.vublk.tools.cli.DiskDefaults.DiscardConverter;
 import dev.vublk.tools.cli.DiskDefaults.EngineConverter;
 import dev.vublk.tools.cli.DiskDefaults.OnOffConverter;
@@ -116,9 +117,9 @@ final class DiskSpec {
             case "seg-max" -> values.segMax = number(value, 1, 1022);
             case "max-ranges" -> values.maxRanges = number(value, 1, 256);
             case "block-size" -> values.blockSize = new SizeConverter().convert(value);
-            case "read-only" -> values.readOnly = onOff.convert(value);
-            case "share-rw" -> values.shareRw = onOff.convert(value);
-            case "force-share" -> values.forceShare = onOff.convert(value);
+            case "read-only" -> values.readOnly = onOff.convert(value).isOn();
+            case "share-rw" -> values.shareRw = onOff.convert(value).isOn();
+            case "force-share" -> values.forceShare = onOff.convert(value).isOn();
             case "locking" -> values.locking = onOff.convert(value);
             case "cache" -> values.cache = new CacheModeConverter().convert(value);
             case "engine" -> values.engine = new EngineConverter().convert(value);
@@ -167,9 +168,9 @@ final class DiskSpec {
                         values.readOnly,
                         values.cache,
                         values.engine,
-                        values.discard,
+                        values.discard == Discard.UNMAP,
                         (int) values.blockSize,
-                        values.locking,
+                        values.locking.isOn(),
                         values.shareRw,
                         values.forceShare),
                 new ListenerOptions(socket, socketFd, values.socketMode, values.socketOwner, values.socketGroup),
@@ -178,8 +179,8 @@ final class DiskSpec {
                         values.queues,
                         values.queueSize,
                         values.segMax,
-                        values.discard,
-                        values.writeZeroes,
+                        values.discard == Discard.UNMAP,
+                        values.writeZeroes.isOn(),
                         values.maxRanges));
     }
 

@@ -3,20 +3,18 @@ package dev.vublk.vhostuser.session;
 
 import dev.vublk.vhostuser.protocol.ProtocolFeature;
 import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
+import dev.vublk.vhostuser.virtqueue.VirtioFeature;
 import org.jspecify.annotations.Nullable;
 
 /** What is offered to one front end, and what it acknowledged. Control loop. */
 final class FeatureNegotiation {
-    static final long VIRTIO_RING_F_INDIRECT_DESC = 1L << 28;
-    static final long VIRTIO_RING_F_EVENT_IDX = 1L << 29;
-    static final long VHOST_USER_F_PROTOCOL_FEATURES = 1L << 30;
-    static final long VIRTIO_F_VERSION_1 = 1L << 32;
-
-    /** Bits 0 to 23 and 50 to 63 belong to the device (virtio 1.3, 2.2 "Feature Bits"); the others are ours. */
+    /** Bits 0 to 23 and 50 to 63 belong to the device (virtio 1.2, 2.2 "Feature Bits"); the others are ours. */
     private static final long DEVICE_FEATURES = 0xffffffL | -1L << 50;
 
-    private static final long RING_AND_TRANSPORT_FEATURES =
-            VIRTIO_RING_F_INDIRECT_DESC | VIRTIO_RING_F_EVENT_IDX | VHOST_USER_F_PROTOCOL_FEATURES | VIRTIO_F_VERSION_1;
+    private static final long RING_AND_TRANSPORT_FEATURES = VirtioFeature.VIRTIO_F_INDIRECT_DESC
+            | VirtioFeature.VIRTIO_F_EVENT_IDX
+            | VirtioFeature.VHOST_USER_F_PROTOCOL_FEATURES
+            | VirtioFeature.VIRTIO_F_VERSION_1;
 
     private static final long PROTOCOL_FEATURES = ProtocolFeature.MQ.mask()
             | ProtocolFeature.REPLY_ACK.mask()
@@ -57,7 +55,7 @@ final class FeatureNegotiation {
 
     /** Without protocol features there is no SET_VRING_ENABLE: rings are enabled by SET_FEATURES ("Ring states"). */
     boolean enableRings() {
-        return areAcked && (acked & VHOST_USER_F_PROTOCOL_FEATURES) == 0;
+        return areAcked && (acked & VirtioFeature.VHOST_USER_F_PROTOCOL_FEATURES) == 0;
     }
 
     long protocolOffered() {

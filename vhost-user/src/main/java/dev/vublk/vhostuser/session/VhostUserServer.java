@@ -40,7 +40,7 @@ public final class VhostUserServer implements AutoCloseable {
     }
 
     private void serve(VhostUserConnection connection) {
-        try (VhostUserSession served = new VhostUserSession(devices.get())) {
+        try (VhostUserSession served = new VhostUserSession(connection.name(), devices.get())) {
             session = served;
             exchange(connection, served);
         } finally {

@@ -31,6 +31,7 @@ import org.jspecify.annotations.Nullable;
 final class VhostUserSession implements AutoCloseable {
     private static final Logger LOGGER = LogManager.getLogger(VhostUserSession.class);
 
+    private final String name;
     private final VhostUserDevice device;
     private final FeatureNegotiation features;
     private final Vring[] vrings;
@@ -38,7 +39,8 @@ final class VhostUserSession implements AutoCloseable {
     private @Nullable BackendRequestChannel backendRequests;
     private boolean warned;
 
-    VhostUserSession(VhostUserDevice device) {
+    VhostUserSession(String name, VhostUserDevice device) {
+        this.name = requireNonNull(name, "name");
         this.device = requireNonNull(device, "device");
         this.features = new FeatureNegotiation(device.deviceFeatures());
         this.vrings = new Vring[device.queueCountMax()];
@@ -53,9 +55,9 @@ final class VhostUserSession implements AutoCloseable {
     void warn(String message) {
         if (!warned) {
             warned = true;
-            LOGGER.warn("front end: {} (further mistakes of this connection are not logged)", message);
+            LOGGER.warn("{}: front end: {} (further mistakes of this connection are not logged)", name, message);
         } else {
-            LOGGER.debug("front end: {}", message);
+            LOGGER.debug("{}: front end: {}", name, message);
         }
     }
 

@@ -8,6 +8,7 @@ import dev.vublk.vhostuser.memory.GuestMemory;
 import dev.vublk.vhostuser.memory.HostMemory;
 import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
 import dev.vublk.vhostuser.protocol.VringAddress;
+import dev.vublk.vhostuser.virtqueue.VirtqueueLayout;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
 import org.jspecify.annotations.Nullable;
 
@@ -26,16 +27,12 @@ import org.jspecify.annotations.Nullable;
 final class Vring implements AutoCloseable {
     private static final int NO_FD = -1;
 
-    // Split ring (virtio 1.3, 2.7): sizes of the three parts and the offset of used->idx.
-    private static final int DESC_SIZE_BYTES = 16;
-    private static final int AVAIL_HEADER_AND_EVENT_BYTES = 6;
-    private static final int AVAIL_ELEM_SIZE_BYTES = 2;
-    private static final int USED_HEADER_AND_EVENT_BYTES = 6;
-    private static final int USED_ELEM_SIZE_BYTES = 8;
-    private static final int USED_IDX_OFFSET = 2;
+    // Split ring (virtio 1.2, 2.7): alignment of the three parts.
     private static final int DESC_ALIGNMENT = 16;
     private static final int AVAIL_ALIGNMENT = 2;
     private static final int USED_ALIGNMENT = 4;
+
+    /** Ring indexes wrap at 16 bits. */
     private static final int INDEX_MASK = 0xffff;
 
     private final int index;
@@ -78,19 +75,11 @@ final class Vring implements AutoCloseable {
         if (at == null) {
             throw new IllegalStateException("ring " + index + " has no addresses");
         }
-        long desc = translate(memory, at.descUserAddress(), (long) size * DESC_SIZE_BYTES, DESC_ALIGNMENT);
-        long avail = translate(
-                memory,
-                at.availUserAddress(),
-                AVAIL_HEADER_AND_EVENT_BYTES + (long) size * AVAIL_ELEM_SIZE_BYTES,
-                AVAIL_ALIGNMENT);
-        long used = translate(
-                memory,
-                at.usedUserAddress(),
-                USED_HEADER_AND_EVENT_BYTES + (long) size * USED_ELEM_SIZE_BYTES,
-                USED_ALIGNMENT);
+        long desc = translate(memory, at.descUserAddress(), VirtqueueLayout.descBytes(size), DESC_ALIGNMENT);
+        long avail = translate(memory, at.availUserAddress(), VirtqueueLayout.availBytes(size), AVAIL_ALIGNMENT);
+        long used = translate(memory, at.usedUserAddress(), VirtqueueLayout.usedBytes(size), USED_ALIGNMENT);
         // A front end that reconnected kicks only for new requests: those already in the ring must be looked for.
-        boolean startNow = resumed || base != 0 || HostMemory.getU16Acquire(used + USED_IDX_OFFSET) != 0;
+        boolean startNow = resumed || base != 0 || HostMemory.getU16Acquire(used + VirtqueueLayout.USED_IDX) != 0;
         device.startQueue(new VirtqueueSetup(
                 index, size, base, desc, avail, used, features, kickFd, callFd, errFd, startNow, memory));
         running = true;
@@ -129,7 +118,7 @@ final class Vring implements AutoCloseable {
     }
 
     void setSize(int newSize) throws VhostUserProtocolException {
-        // virtio 1.3, 2.7: a split ring's size is a power of two.
+        // virtio 1.2, 2.7: a split ring's size is a power of two.
         if (newSize < 1 || newSize > device.queueSizeMax() || Integer.bitCount(newSize) != 1) {
             throw new VhostUserProtocolException("ring " + index + " of " + Integer.toUnsignedLong(newSize)
                     + " descriptors; a power of two up to " + device.queueSizeMax() + " is possible");
@@ -153,7 +142,7 @@ final class Vring implements AutoCloseable {
     }
 
     void setAddresses(VringAddress newAddresses) throws VhostUserProtocolException {
-        // virtio 1.3, 2.7: alignment of the three parts.
+        // virtio 1.2, 2.7: alignment of the three parts.
         if (newAddresses.descUserAddress() % DESC_ALIGNMENT != 0
                 || newAddresses.availUserAddress() % AVAIL_ALIGNMENT != 0
                 || newAddresses.usedUserAddress() % USED_ALIGNMENT != 0) {

@@ -108,19 +108,31 @@ final class SocketFile {
         PosixFileAttributeView view =
                 Files.getFileAttributeView(Path.of(path), PosixFileAttributeView.class, LinkOption.NOFOLLOW_LINKS);
         UserPrincipalLookupService principals = Path.of(path).getFileSystem().getUserPrincipalLookupService();
+        if (options.owner() != null) {
+            apply("user " + options.owner(), () -> view.setOwner(principals.lookupPrincipalByName(options.owner())));
+        }
+        if (options.group() != null) {
+            apply(
+                    "group " + options.group(),
+                    () -> view.setGroup(principals.lookupPrincipalByGroupName(options.group())));
+        }
+        // Without NOFOLLOW_LINKS: Linux has no such chmod. The file was made by us a moment ago.
+        apply(
+                "mode 0" + Integer.toOctalString(options.mode()),
+                () -> Files.setPosixFilePermissions(Path.of(path), permissions(options.mode())));
+    }
+
+    private interface FileChange {
+        void apply() throws IOException;
+    }
+
+    private void apply(String what, FileChange change) throws IOException {
         try {
-            if (options.owner() != null) {
-                view.setOwner(principals.lookupPrincipalByName(options.owner()));
-            }
-            if (options.group() != null) {
-                view.setGroup(principals.lookupPrincipalByGroupName(options.group()));
-            }
-            // Without NOFOLLOW_LINKS: Linux has no such chmod. The file was made by us a moment ago.
-            Files.setPosixFilePermissions(Path.of(path), permissions(options.mode()));
+            change.apply();
         } catch (UserPrincipalNotFoundException e) {
-            throw new IOException(path + ": there is no user or group " + e.getName(), e);
+            throw new IOException(path + ": there is no " + what, e);
         } catch (IOException e) {
-            throw new IOException(path + ": cannot set owner or mode: " + e.getMessage(), e);
+            throw new IOException(path + ": cannot be given " + what + ": " + e.getMessage(), e);
         }
     }
 

@@ -22,15 +22,25 @@ import org.jspecify.annotations.Nullable;
  */
 public final class VhostUserConnection implements AutoCloseable {
     private final int fd;
+    private final String name;
     private final ControlContext control;
     private final WaitCancel cancel;
     private boolean open = true;
 
-    /** Takes ownership of a connected stream socket. */
-    public VhostUserConnection(int fd, ControlContext control, WaitCancel cancel) {
+    /**
+     * Takes ownership of a connected stream socket.
+     *
+     * @param name which socket it came through, for messages
+     */
+    public VhostUserConnection(int fd, String name, ControlContext control, WaitCancel cancel) {
         this.fd = fd;
+        this.name = requireNonNull(name, "name");
         this.control = requireNonNull(control, "control");
         this.cancel = requireNonNull(cancel, "cancel");
+    }
+
+    public String name() {
+        return name;
     }
 
     /**

@@ -146,7 +146,8 @@ public final class VhostUserListener implements AutoCloseable {
 
     private void serve(int connectionFd) {
         LOGGER.info("{}: front end connected", options.describe());
-        try (VhostUserConnection connection = new VhostUserConnection(connectionFd, control, cancel)) {
+        try (VhostUserConnection connection =
+                new VhostUserConnection(connectionFd, options.describe(), control, cancel)) {
             handler.serve(connection);
         } catch (RuntimeException | InternalError e) {
             // InternalError: the guest has truncated memory that we read. One session's failure is not the next one's.

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.tools.e2e;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** QEMU guests on disks that vublk serves: firmware and Linux drive each disk, with several queues. */
+@ExtendWith(GuestRequirements.class)
+class QemuGuestIT {
+    @TempDir
+    private Path directory;
+
+    private Path socket = Path.of("");
+    private Path image = Path.of("");
+
+    @BeforeEach
+    void makeImage() throws Exception {
+        socket = directory.resolve("disk.sock");
+        image = DiskImages.sparse(directory, "disk.img", 1024 * DiskImages.MIB);
+    }
+
+    private VublkProcess export(String... more) throws Exception {
+        String[] arguments = new String[more.length + 3];
+        arguments[0] = image.toString();
+        arguments[1] = "--socket";
+        arguments[2] = socket.toString();
+        System.arraycopy(more, 0, arguments, 3, more.length);
+        return VublkProcess.export(directory, 1, arguments);
+    }
+
+    @Test
+    void shouldBootFirmwareFromTheDisk() throws Exception {
+        DiskImages.run(Checkout.guestScript("seabios-boot.sh"), "--image", image.toString());
+        try (VublkProcess vublk = export()) {
+            Guest.script("seabios-boot.sh", socket.toString()).succeeds();
+            vublk.stop(socket);
+        }
+    }
+
+    @Test
+    void shouldCarryFileSystemsOnFourQueuesAndTwoIOThreads() throws Exception {
+        try (VublkProcess vublk = export("--iothreads", "2", "--cache", "none")) {
+            Guest.qemu("filesystem", socket)
+                    .with("GUEST_SMP", "4")
+                    .with("GUEST_DISK_OPTIONS", "num-queues=4")
+                    .succeeds();
+            vublk.stop(socket);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "num-queues=4",
+                "num-queues=2,event_idx=off",
+                "num-queues=2,indirect_desc=off",
+                "num-queues=2,queue-size=1024,config-wce=off"
+            })
+    void shouldVerifyWhatFioWrote(String diskOptions) throws Exception {
+        try (VublkProcess vublk = export("--iothreads", "2")) {
+            Guest.qemu("fio-verify", socket)
+                    .with("GUEST_SMP", "4")
+                    .with("GUEST_DISK_OPTIONS", diskOptions)
+                    .succeeds();
+            vublk.stop(socket);
+        }
+    }
+
+    @Test
+    void shouldServeSmallQueueWithoutAnyRingFeature() throws Exception {
+        // Without indirect descriptors a request must fit into the queue: 64 less header and status.
+        try (VublkProcess vublk = export("--seg-max", "62")) {
+            Guest.qemu("fio-verify", socket)
+                    .with("GUEST_DISK_OPTIONS", "num-queues=1,event_idx=off,indirect_desc=off,queue-size=64")
+                    .succeeds();
+            vublk.stop(socket);
+        }
+    }
+
+    @Test
+    void shouldOfferOnlyWhatTheFrontEndLetsThrough() throws Exception {
+        try (VublkProcess vublk = export()) {
+            String printed = Guest.qemu("fio-verify", socket)
+                    .with("GUEST_DISK_OPTIONS", "discard=off,write-zeroes=off")
+                    .withScriptEnvironment("NEED=")
+                    .succeeds();
+            assertThat(printed).contains("verified");
+            vublk.stop(socket);
+        }
+    }
+
+    @Test
+    void shouldSurviveARebootOfTheGuest() throws Exception {
+        try (VublkProcess vublk = export()) {
+            String printed =
+                    Guest.qemu("reboot", socket).with("GUEST_REBOOT", "1").succeeds();
+            assertThat(printed).contains("second boot: same data");
+            vublk.stop(socket);
+        }
+    }
+
+    @Test
+    void shouldRefuseWritesToReadOnlyDisk() throws Exception {
+        DiskImages.run("mkfs.ext4", "-q", "-F", image.toString());
+        try (VublkProcess vublk = export("--read-only")) {
+            Guest.qemu("read-only", socket).succeeds();
+            vublk.stop(socket);
+        }
+    }
+
+    @Test
+    void shouldServeBlocksOf4096Bytes() throws Exception {
+        try (VublkProcess vublk = export("--block-size", "4096", "--cache", "none")) {
+            Guest.qemu("sector-size", socket)
+                    .withScriptEnvironment("BLOCK_SIZE=4096")
+                    .succeeds();
+            vublk.stop(socket);
+        }
+    }
+
+    @Test
+    void shouldBeUnpluggedAndPluggedWhileTheGuestRuns() throws Exception {
+        Path share = Files.createDirectory(directory.resolve("share"));
+        Path qmp = directory.resolve("qmp.sock");
+        try (VublkProcess vublk = export();
+                Guest.Running guest = Guest.qemu("hotplug", socket)
+                        .with("GUEST_SHARE", share.toString())
+                        .with("GUEST_QMP", qmp.toString())
+                        .start()) {
+            guest.awaitFile(share.resolve("ready"));
+            DiskImages.run(Checkout.guestScript("hotplug.sh"), "unplug", qmp.toString(), "disk0");
+            guest.awaitFile(share.resolve("unplugged"));
+            DiskImages.run(
+                    Checkout.guestScript("hotplug.sh"), "plug", qmp.toString(), "disk0", socket.toString(), "port0");
+            guest.succeeds();
+            vublk.stop(socket);
+        }
+    }
+
+    @Test
+    void shouldBeKilledAndStartedAgainUnderAnIdleGuest() throws Exception {
+        Path share = Files.createDirectory(directory.resolve("share"));
+        try (VublkProcess first = export();
+                Guest.Running guest = Guest.qemu("reconnect-idle", socket)
+                        .with("GUEST_SHARE", share.toString())
+                        .start()) {
+            guest.awaitFile(share.resolve("before"));
+            first.kill();
+            try (VublkProcess second = export()) {
+                Files.createFile(share.resolve("go"));
+                guest.succeeds();
+                second.stop(socket);
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.tools.e2e;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.vublk.tools.e2e.DiskImages.LoopDevice;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** User-Mode Linux on disks that vublk serves: one queue each, a kernel that asks for replies to everything. */
+@ExtendWith(GuestRequirements.class)
+class UmlGuestIT {
+    @TempDir
+    private Path directory;
+
+    private Path socket(String name) {
+        return directory.resolve(name);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"writeback,io_uring", "none,io_uring", "none,threads"})
+    void shouldCarryFileSystems(String cache, String engine) throws Exception {
+        Path image = DiskImages.sparse(directory, "disk.img", 1024 * DiskImages.MIB);
+        Path socket = socket("disk.sock");
+        try (VublkProcess vublk = VublkProcess.export(
+                directory, 1, image.toString(), "--socket", socket.toString(), "--cache", cache, "--engine", engine)) {
+            Guest.uml("filesystem", socket).succeeds();
+            vublk.stop(socket);
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"writeback,io_uring", "none,io_uring", "writethrough,io_uring", "directsync,threads", "unsafe,threads"})
+    void shouldVerifyWhatFioWrote(String cache, String engine) throws Exception {
+        Path image = DiskImages.sparse(directory, "disk.img", 512 * DiskImages.MIB);
+        Path socket = socket("disk.sock");
+        try (VublkProcess vublk = VublkProcess.export(
+                directory, 1, image.toString(), "--socket", socket.toString(), "--cache", cache, "--engine", engine)) {
+            Guest.uml("fio-verify", socket).succeeds();
+            vublk.stop(socket);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {512, 4096})
+    void shouldServeBlockDevices(int sectorBytes) throws Exception {
+        Path image = DiskImages.sparse(directory, "disk.img", 512 * DiskImages.MIB);
+        Path socket = socket("disk.sock");
+        try (LoopDevice device = new LoopDevice(image, sectorBytes);
+                VublkProcess vublk = VublkProcess.export(
+                        directory, 1, device.path.toString(), "--socket", socket.toString(), "--cache", "none")) {
+            Guest.uml("sector-size", socket)
+                    .withScriptEnvironment("BLOCK_SIZE=" + sectorBytes)
+                    .succeeds();
+            Guest.uml("fio-verify", socket).succeeds();
+            vublk.stop(socket);
+        }
+    }
+
+    @Test
+    void shouldServeThreeDisksFromOneProcess() throws Exception {
+        Path[] sockets = new Path[3];
+        String[] arguments = new String[8];
+        for (int i = 0; i < 3; i++) {
+            Path image = DiskImages.sparse(directory, "disk" + i + ".img", 64 * DiskImages.MIB);
+            sockets[i] = socket("disk" + i + ".sock");
+            arguments[2 * i] = "--disk";
+            arguments[2 * i + 1] = "image=" + image + ",socket=" + sockets[i] + ",serial=disk-" + i;
+        }
+        arguments[6] = "--iothreads";
+        arguments[7] = "2";
+        try (VublkProcess vublk = VublkProcess.export(directory, 3, arguments)) {
+            Guest.uml("three-disks", sockets).succeeds();
+            vublk.stop(sockets);
+        }
+    }
+
+    @Test
+    void shouldRefuseWritesToReadOnlyDisk() throws Exception {
+        Path image = DiskImages.sparse(directory, "disk.img", 64 * DiskImages.MIB);
+        DiskImages.run("mkfs.ext4", "-q", "-F", image.toString());
+        Path socket = socket("disk.sock");
+        try (VublkProcess vublk =
+                VublkProcess.export(directory, 1, image.toString(), "--socket", socket.toString(), "--read-only")) {
+            Guest.uml("read-only", socket).succeeds();
+            vublk.stop(socket);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"writeback", "writethrough"})
+    void shouldLetTheGuestChooseTheWriteCache(String cache) throws Exception {
+        Path image = DiskImages.sparse(directory, "disk.img", 64 * DiskImages.MIB);
+        Path socket = socket("disk.sock");
+        try (VublkProcess vublk =
+                VublkProcess.export(directory, 1, image.toString(), "--socket", socket.toString(), "--cache", cache)) {
+            String printed = Guest.uml("write-cache", socket).succeeds();
+            assertThat(printed)
+                    .contains(cache.equals("writeback") ? "starts as write back" : "starts as write through");
+            vublk.stop(socket);
+        }
+    }
+
+    @Test
+    void shouldTellTheGuestWhatWasAskedFor() throws Exception {
+        Path image = DiskImages.sparse(directory, "disk.img", 64 * DiskImages.MIB);
+        Path socket = socket("disk.sock");
+        try (VublkProcess vublk = VublkProcess.export(
+                directory,
+                1,
+                image.toString(),
+                "--socket",
+                socket.toString(),
+                "--serial",
+                "a,serial of 20 bytes",
+                "--block-size",
+                "4K",
+                "--discard",
+                "ignore",
+                "--write-zeroes",
+                "off",
+                "--seg-max",
+                "64")) {
+            String printed = Guest.uml("probe", socket).succeeds();
+            assertThat(printed)
+                    .contains("serial=a,serial of 20 bytes")
+                    .contains("sectors=131072")
+                    .contains("logical_block_size=4096")
+                    .contains("max_segments=64")
+                    .contains("discard_max_bytes=0")
+                    .contains("write_zeroes_max_bytes=0");
+            vublk.stop(socket);
+        }
+    }
+}
