@@ -3,7 +3,9 @@ package dev.vublk.emulator;
 
 import dev.vublk.blockdev.BlockDrivers;
 import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
+import dev.vublk.emulator.iothread.FdMonitorKind;
 import dev.vublk.emulator.iothread.IOThread;
+import dev.vublk.emulator.iothread.PollSettings;
 import dev.vublk.emulator.linux.CpuAffinity;
 import dev.vublk.emulator.worker.WorkerPool;
 import dev.vublk.emulator.worker.WorkerPoolConfig;
@@ -63,17 +65,20 @@ public final class Emulator implements AutoCloseable {
     }
 
     private void startThreads() {
-        controlLoop = startThread("vublk-control", null);
+        FdMonitorKind monitorKind = config.fdMonitor().resolve();
+        // Nobody waits for the control loop: it never polls.
+        controlLoop = startThread("vublk-control", null, monitorKind, PollSettings.OFF);
         for (int i = 0; i < config.ioThreads(); i++) {
             CpuAffinity cpus = config.ioThreadCpus().isEmpty()
                     ? null
                     : config.ioThreadCpus().get(i);
-            ioThreads.add(startThread("vublk-iothread-" + i, cpus));
+            ioThreads.add(startThread("vublk-iothread-" + i, cpus, monitorKind, config.polling()));
         }
     }
 
-    private IOThread startThread(String name, @Nullable CpuAffinity cpus) {
-        IOThread thread = new IOThread(name, cpus, coroutines, workers);
+    private IOThread startThread(
+            String name, @Nullable CpuAffinity cpus, FdMonitorKind monitorKind, PollSettings polling) {
+        IOThread thread = new IOThread(name, cpus, monitorKind, polling, coroutines, workers);
         thread.start();
         return thread;
     }

@@ -70,8 +70,7 @@ final class EmulatorTest {
         Path image = directory.resolve("disk.img");
         Files.write(image, new byte[1 << 20]);
         ProcessResources before = ProcessResources.now();
-        Emulator emulator =
-                new Emulator(config(disk("null:1MiB", "a.sock"), disk(image.toString(), "missing/b.sock")));
+        Emulator emulator = new Emulator(config(disk("null:1MiB", "a.sock"), disk(image.toString(), "missing/b.sock")));
         assertThatThrownBy(emulator::start).isInstanceOf(IOException.class);
         assertThat(ProcessResources.now()).matches(now -> now.areWithin(before), "within " + before);
         assertThat(directory.resolve("a.sock")).doesNotExist();

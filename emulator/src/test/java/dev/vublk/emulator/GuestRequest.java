@@ -50,7 +50,11 @@ public final class GuestRequest {
     }
 
     public static GuestRequest of(int type, long sector) {
-        return ofBytes(littleEndian(HEADER_BYTES).putInt(type).putInt(0).putLong(sector).array());
+        return ofBytes(littleEndian(HEADER_BYTES)
+                .putInt(type)
+                .putInt(0)
+                .putLong(sector)
+                .array());
     }
 
     /** Anything in place of header and data. */

@@ -19,7 +19,8 @@ public record ProcessResources(long fds, long guestMappings, long rings, long th
 
     public static ProcessResources now() {
         try (Stream<Path> fds = Files.list(Path.of("/proc/self/fd"))) {
-            return new ProcessResources(fds.count(), mappings("memfd:vublk-guest"), mappings("io_uring"), liveThreads());
+            return new ProcessResources(
+                    fds.count(), mappings("memfd:vublk-guest"), mappings("io_uring"), liveThreads());
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }

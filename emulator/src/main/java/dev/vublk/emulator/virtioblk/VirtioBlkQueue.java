@@ -3,7 +3,7 @@ package dev.vublk.emulator.virtioblk;
 
 import dev.vublk.emulator.iothread.IOThread;
 import dev.vublk.emulator.iothread.PassEndListener;
-import dev.vublk.emulator.iothread.PassItem;
+import dev.vublk.emulator.iothread.PolledItem;
 import dev.vublk.vhostuser.linux.EventFd;
 import dev.vublk.vhostuser.memory.GuestMemory;
 import dev.vublk.vhostuser.memory.HostMemory;
@@ -22,7 +22,7 @@ import org.jspecify.annotations.Nullable;
  * <p>A request runs inline; when it waits, its coroutine keeps it, and the queue goes on in another one. A coroutine whose
  * wait is over finishes its request and takes the next before it goes back to the pool.
  */
-final class VirtioBlkQueue extends PassItem implements PassEndListener {
+final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     private static final Logger LOG = LogManager.getLogger(VirtioBlkQueue.class);
 
     /** Requests taken per pass, so that a busy queue cannot starve the others; any number around this would do. */
@@ -98,7 +98,7 @@ final class VirtioBlkQueue extends PassItem implements PassEndListener {
 
     private Runnable watchKicks() {
         try {
-            return ioThread.watchReadable(kickFd, this::onKick);
+            return ioThread.watchEventFd(kickFd, this::onKick);
         } catch (RuntimeException e) {
             arena.close();
             throw e;
@@ -128,6 +128,7 @@ final class VirtioBlkQueue extends PassItem implements PassEndListener {
      */
     void stop(IntConsumer then) {
         whenStopped = then;
+        ioThread.stopPolling(this);
         if (kickWatch != null) {
             kickWatch.run();
             kickWatch = null;
@@ -143,6 +144,7 @@ final class VirtioBlkQueue extends PassItem implements PassEndListener {
         whenStopped = null;
         started = false;
         publish();
+        onPollEnd(); // Whoever serves the ring next finds a driver that kicks.
         callFd = -1;
         errFd = -1;
         arena.close();
@@ -193,6 +195,7 @@ final class VirtioBlkQueue extends PassItem implements PassEndListener {
         VirtioBlkRequest request = takeSlot();
         int popped = virtqueue.pop(request.chain);
         if (popped == SplitVirtqueue.POPPED) {
+            ioThread.pollWhileActive(this);
             passBudget--;
             inFlight++;
             atPassEnd();
@@ -222,13 +225,43 @@ final class VirtioBlkQueue extends PassItem implements PassEndListener {
 
     /** Returns whether something came in while the driver was being told to kick. */
     private boolean waitForKick() {
-        if (virtqueue.requestKicks()) {
-            return true;
-        }
         if (kickFd < 0) {
             ioThread.schedule(this); // The driver never kicks: look again in the next pass.
+            return false;
         }
-        return false;
+        // A polled queue asks for kicks when the loop is about to sleep, in onPollEnd.
+        return !isPolled() && virtqueue.requestKicks();
+    }
+
+    @Override
+    protected boolean poll() {
+        try {
+            return started && virtqueue.hasAvailable();
+        } catch (InternalError e) {
+            onMemoryGone(e);
+            return false;
+        }
+    }
+
+    @Override
+    protected void onPollBegin() {
+        try {
+            if (!virtqueue.isBroken()) {
+                virtqueue.suppressKicks();
+            }
+        } catch (InternalError e) {
+            onMemoryGone(e);
+        }
+    }
+
+    @Override
+    protected boolean onPollEnd() {
+        try {
+            return !virtqueue.isBroken() && virtqueue.requestKicks();
+        } catch (InternalError e) {
+            onMemoryGone(e);
+            return false;
+        }
     }
 
     private VirtioBlkRequest takeSlot() {

@@ -33,7 +33,8 @@ final class BrokenQueueTest {
         NO_ROOM_FOR_A_STATUS((guest, queue) -> queue.add(of(FLUSH, 0).withoutStatus())),
         EMPTY_CHAIN((guest, queue) -> one(guest, queue, 0, 0, 0)),
         OUTSIDE_MEMORY((guest, queue) -> one(guest, queue, -Guest.GUEST_ADDRESS, 16, 0)),
-        BEYOND_THE_END_OF_MEMORY((guest, queue) -> one(guest, queue, guest.memory().sizeBytes() - 1, 2, WRITE)),
+        BEYOND_THE_END_OF_MEMORY(
+                (guest, queue) -> one(guest, queue, guest.memory().sizeBytes() - 1, 2, WRITE)),
         LOOP((guest, queue) -> one(guest, queue, 0, 16, NEXT)),
         NEXT_BEYOND_THE_TABLE((guest, queue) -> {
             queue.ring().rawDescriptor(0, Guest.GUEST_ADDRESS, 16, NEXT, SIZE);
@@ -139,7 +140,9 @@ final class BrokenQueueTest {
     private void checkAfterBreakage() throws Exception {
         assertThat(other.run(read(0, 512)).status()).isEqualTo(OK);
         assertThat(queue.stop()).isEqualTo(SIZE);
-        assertThat(queue.ring().rawUsedIdx()).as("a broken ring gets nothing more written").isZero();
+        assertThat(queue.ring().rawUsedIdx())
+                .as("a broken ring gets nothing more written")
+                .isZero();
         assertThat(disk.underWay()).isZero();
     }
 

@@ -36,10 +36,8 @@ final class QueueLifecycleTest {
 
     @BeforeEach
     void start() throws Exception {
-        emulator = new EmulatorUnderTest.Setup(directory)
-                .driver(disk)
-                .ioThreads(2)
-                .start();
+        emulator =
+                new EmulatorUnderTest.Setup(directory).driver(disk).ioThreads(2).start();
         guest = Guest.connect(emulator);
     }
 
@@ -119,8 +117,8 @@ final class QueueLifecycleTest {
         queue.kick();
         assertThat(queue.ring().rawUsedIdx()).isEqualTo(1);
         disk.release();
-        VringState answer = VringState.decode(
-                guest.frontend().receiveReply(FrontendRequest.GET_VRING_BASE, VringState.SIZE_BYTES));
+        VringState answer =
+                VringState.decode(guest.frontend().receiveReply(FrontendRequest.GET_VRING_BASE, VringState.SIZE_BYTES));
         assertThat(answer.num()).isEqualTo(4);
         // All are published before the answer: no waiting here.
         assertThat(queue.ring().rawUsedIdx()).isEqualTo(4);

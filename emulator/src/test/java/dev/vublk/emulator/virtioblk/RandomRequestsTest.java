@@ -52,8 +52,7 @@ final class RandomRequestsTest {
         random.nextBytes(model);
         Path image = directory.resolve("disk.img");
         Files.write(image, model);
-        BlockOptions options =
-                new BlockOptions(image.toString(), false, cache, engine, true, 0, true, false, false);
+        BlockOptions options = new BlockOptions(image.toString(), false, cache, engine, true, 0, true, false, false);
         try (EmulatorUnderTest emulator = new EmulatorUnderTest.Setup(directory)
                         .block(options)
                         .ioThreads(2)
@@ -106,17 +105,16 @@ final class RandomRequestsTest {
             }
         }
         byte[] data = new byte[sectors * 512];
-        GuestRequest request =
-                switch (type) {
-                    case IN -> read(sector, data.length);
-                    case OUT -> {
-                        random.nextBytes(data);
-                        yield write(sector, data);
-                    }
-                    case DISCARD -> ranges(DISCARD, sector, sectors, 0);
-                    case WRITE_ZEROES -> ranges(WRITE_ZEROES, sector, sectors, random.nextInt(2));
-                    default -> of(FLUSH, 0);
-                };
+        GuestRequest request = switch (type) {
+            case IN -> read(sector, data.length);
+            case OUT -> {
+                random.nextBytes(data);
+                yield write(sector, data);
+            }
+            case DISCARD -> ranges(DISCARD, sector, sectors, 0);
+            case WRITE_ZEROES -> ranges(WRITE_ZEROES, sector, sectors, random.nextInt(2));
+            default -> of(FLUSH, 0);
+        };
         return new Pending(cut(request), type, sector, sectors, data);
     }
 
@@ -149,9 +147,7 @@ final class RandomRequestsTest {
         int end = begin + pending.sectors * 512;
         if (pending.type == IN) {
             assertThat(done.usedBytes()).isEqualTo(pending.data.length + 1);
-            assertThat(done.answer())
-                    .as("seed %d, %s", seed, pending)
-                    .isEqualTo(Arrays.copyOfRange(model, begin, end));
+            assertThat(done.answer()).as("seed %d, %s", seed, pending).isEqualTo(Arrays.copyOfRange(model, begin, end));
             return;
         }
         assertThat(done.usedBytes()).isEqualTo(1);

@@ -80,7 +80,6 @@ final class RequestAllocationTest {
     private BlockOptions file(IoEngine engine) throws Exception {
         Path image = directory.resolve("disk.img");
         Files.write(image, new byte[1 << 20]);
-        return new BlockOptions(
-                image.toString(), false, CacheMode.WRITEBACK, engine, true, 0, true, false, false);
+        return new BlockOptions(image.toString(), false, CacheMode.WRITEBACK, engine, true, 0, true, false, false);
     }
 }
