@@ -9,12 +9,15 @@ import dev.vublk.vhostuser.linux.FileDescriptor;
 import dev.vublk.vhostuser.linux.SharedMapping;
 import dev.vublk.vhostuser.memory.HostMemory;
 import dev.vublk.vhostuser.protocol.FrontendRequest;
+import dev.vublk.vhostuser.protocol.MemoryRegionDescription;
+import dev.vublk.vhostuser.protocol.MemoryTable;
 import dev.vublk.vhostuser.protocol.VringAddress;
 import dev.vublk.vhostuser.protocol.VringState;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -492,6 +495,24 @@ final class VringStateTest {
             assertThat(session.frontend.setVringAddr(0, session.desc(0), end - (6 + size * 2), end - (8 + size * 8)))
                     .isTrue();
             assertThat(session.device.running).containsOnlyKeys(0);
+        }
+    }
+
+    /** Aligned for the front end, but not where it is mapped here. */
+    @Test
+    void shouldRefuseARingThatIsNotAlignedInItsFile() throws Exception {
+        try (SessionUnderTest session = session().prepareRing(0)) {
+            MemoryRegionDescription honest = session.memory.description();
+            MemoryRegionDescription shifted = new MemoryRegionDescription(
+                    honest.guestAddress(), honest.sizeBytes() - 4096, honest.userAddress(), 8);
+            assertThat(session.frontend.set(
+                            FrontendRequest.SET_MEM_TABLE,
+                            new MemoryTable(List.of(shifted)).encode(),
+                            session.memory.fd()))
+                    .isTrue();
+            assertThat(session.frontend.setVringEnable(0, true)).isFalse();
+            session.assertAlive();
+            assertThat(session.device.setups).isEmpty();
         }
     }
 
