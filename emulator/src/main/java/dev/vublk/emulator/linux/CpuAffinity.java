@@ -107,6 +107,13 @@ public final class CpuAffinity {
         return cpus.get(cpu);
     }
 
+    /** This set without {@code cpu}; this set itself when nothing would be left. */
+    public CpuAffinity without(int cpu) {
+        BitSet rest = (BitSet) cpus.clone();
+        rest.clear(cpu);
+        return rest.isEmpty() ? this : new CpuAffinity(rest);
+    }
+
     /** How many CPUs are in the set. */
     public int count() {
         return cpus.cardinality();
