@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.emulator;
 
+import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
 import dev.vublk.emulator.iothread.IOThread;
 import dev.vublk.emulator.linux.CpuAffinity;
@@ -75,6 +76,11 @@ public final class Emulator implements AutoCloseable {
             throw new IllegalStateException("not started");
         }
         return started;
+    }
+
+    /** What each disk can do, in the order of the configuration; after {@link #start}. */
+    public List<BlockLimits> diskLimits() {
+        return exports.stream().map(VhostUserBlkExport::limits).toList();
     }
 
     /** Completes when no export accepts front ends any more (inherited connections have ended, or {@link #close}). */

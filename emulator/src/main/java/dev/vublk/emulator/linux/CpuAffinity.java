@@ -107,6 +107,11 @@ public final class CpuAffinity {
         return cpus.get(cpu);
     }
 
+    /** Whether a CPU is in both sets. */
+    public boolean intersects(CpuAffinity other) {
+        return cpus.intersects(other.cpus);
+    }
+
     /** How many CPUs are in the set. */
     public int count() {
         return cpus.cardinality();
