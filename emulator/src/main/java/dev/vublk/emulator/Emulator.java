@@ -2,6 +2,7 @@
 package dev.vublk.emulator;
 
 import dev.vublk.blockdev.BlockDrivers;
+import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
 import dev.vublk.emulator.iothread.FdMonitorKind;
 import dev.vublk.emulator.iothread.IOThread;
@@ -89,6 +90,11 @@ public final class Emulator implements AutoCloseable {
             throw new IllegalStateException("not started");
         }
         return started;
+    }
+
+    /** What each disk can do, in the order of the configuration; after {@link #start}. */
+    public List<BlockLimits> diskLimits() {
+        return exports.stream().map(VhostUserBlkExport::limits).toList();
     }
 
     /** Completes when no export accepts front ends any more (inherited connections have ended, or {@link #close}). */

@@ -114,6 +114,11 @@ public final class CpuAffinity {
         return rest.isEmpty() ? this : new CpuAffinity(rest);
     }
 
+    /** Whether a CPU is in both sets. */
+    public boolean intersects(CpuAffinity other) {
+        return cpus.intersects(other.cpus);
+    }
+
     /** How many CPUs are in the set. */
     public int count() {
         return cpus.cardinality();

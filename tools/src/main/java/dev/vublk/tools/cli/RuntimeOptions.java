@@ -19,6 +19,9 @@ final class RuntimeOptions {
     /** One second: longer would be no polling but spinning. */
     private static final long POLL_MAX_NS = 1_000_000_000;
 
+    /** Far more than a disk has use for; a mistyped number should not take the machine's memory. Otherwise arbitrary. */
+    private static final int WORKER_THREADS_LIMIT = 4096;
+
     @Option(
             names = "--iothreads",
             paramLabel = "N",
@@ -82,7 +85,18 @@ final class RuntimeOptions {
             throw new TypeConversionException("--iothread-cpus: given " + ioThreadCpus.size() + " times for "
                     + ioThreads + " IOThreads; give it once for each");
         }
-        if (workerThreadsMin < 0 || workerThreadsMax < 1 || workerThreadsMin > workerThreadsMax) {
+        CpuAffinity allowed = CpuAffinity.ofCallingThread();
+        for (CpuAffinity cpus : ioThreadCpus) {
+            if (!cpus.intersects(allowed)) {
+                throw new TypeConversionException("--iothread-cpus: '" + cpus
+                        + "' has none of the processors that this process may use: " + allowed);
+            }
+        }
+        if (workerThreadsMax < 1 || workerThreadsMax > WORKER_THREADS_LIMIT) {
+            throw new TypeConversionException(
+                    "--worker-threads-max: " + workerThreadsMax + " is not from 1 to " + WORKER_THREADS_LIMIT);
+        }
+        if (workerThreadsMin < 0 || workerThreadsMin > workerThreadsMax) {
             throw new TypeConversionException("--worker-threads-min: " + workerThreadsMin
                     + " is not from 0 to --worker-threads-max " + workerThreadsMax);
         }
