@@ -14,6 +14,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
 import org.jspecify.annotations.Nullable;
@@ -95,6 +96,25 @@ public final class Emulator implements AutoCloseable {
     /** What each disk can do, in the order of the configuration; after {@link #start}. */
     public List<BlockLimits> diskLimits() {
         return exports.stream().map(VhostUserBlkExport::limits).toList();
+    }
+
+    /** What every loop's coroutines are doing, and the worker pool's counters: for diagnosis. Any thread. */
+    public String dump() {
+        StringBuilder text = new StringBuilder();
+        List<IOThread> loops = new ArrayList<>(ioThreads);
+        loops.add(startedControlLoop());
+        for (IOThread loop : loops) {
+            text.append(loop.name()).append(": ").append(dump(loop)).append('\n');
+        }
+        return text.append(workers).append('\n').toString();
+    }
+
+    private static String dump(IOThread loop) {
+        CompletableFuture<String> dump = new CompletableFuture<>();
+        loop.execute(() -> dump.complete(loop.dumpCoroutines()));
+        return dump.completeOnTimeout("does not answer: its thread is blocked or busy\n", 2, TimeUnit.SECONDS)
+                        .join()
+                + loop.slowPasses() + " passes took longer than 1 ms";
     }
 
     /** Completes when no export accepts front ends any more (inherited connections have ended, or {@link #close}). */

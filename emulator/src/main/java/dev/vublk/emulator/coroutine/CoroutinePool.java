@@ -3,6 +3,7 @@ package dev.vublk.emulator.coroutine;
 
 import static java.util.Objects.requireNonNull;
 
+import dev.vublk.emulator.trace.PoolRefillEvent;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.util.Arrays;
@@ -125,6 +126,9 @@ public final class CoroutinePool implements AutoCloseable {
         }
         current = batch;
         POOLED.setOpaque(this, pooled + batch.count());
+        if (PoolRefillEvent.isOn()) {
+            PoolRefillEvent.record(batch.count(), 0);
+        }
         return true;
     }
 
@@ -135,6 +139,9 @@ public final class CoroutinePool implements AutoCloseable {
             return false;
         }
         addNew();
+        if (PoolRefillEvent.isOn()) {
+            PoolRefillEvent.record(0, 1);
+        }
         return true;
     }
 

@@ -9,6 +9,8 @@ import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
 import dev.vublk.emulator.linux.CpuAffinity;
 import dev.vublk.emulator.linux.EpollPoller;
 import dev.vublk.emulator.linux.PollPoller;
+import dev.vublk.emulator.trace.CoroutineSwitchesEvent;
+import dev.vublk.emulator.trace.PollModeEvent;
 import dev.vublk.emulator.worker.WorkerClient;
 import dev.vublk.emulator.worker.WorkerPool;
 import dev.vublk.vhostuser.linux.Errno;
@@ -87,6 +89,9 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     /** Passes that ended in an exception since the last whole one. */
     private int failuresInARow;
 
+    /** Keeps an eye on how long passes take. */
+    private final PassWatchdog watchdog;
+
     private boolean terminated;
 
     /** Written by whoever makes the loop run first. */
@@ -109,6 +114,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
         this.name = Objects.requireNonNull(name, "name");
         this.cpus = cpus;
         poller = new AdaptivePoller(polling, this::schedule);
+        watchdog = new PassWatchdog(name);
         IoHandlerFactory handlers;
         if (monitorKind == FdMonitorKind.IO_URING) {
             if (!IoUring.isAvailable()) {
@@ -361,6 +367,9 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
         } else {
             loop.runIo();
             workers.onAwake();
+            if (loop.slept) {
+                watchdog.begin(System.nanoTime());
+            }
         }
         loop.runTasks();
         workers.drainCompletions(Integer.MAX_VALUE);
@@ -370,33 +379,48 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
 
     /** Looks for work in user space for a while, then asks everybody for signals and sleeps until there is one. */
     private void pollOrSleep() {
-        long beginNs = System.nanoTime();
+        long beginNs = watchdog.lastEndNs();
         if (poller.pollNs() > 0 && foundByPolling(beginNs)) {
             return;
         }
         poller.end(beginNs);
         loop.runIo();
         workers.onAwake();
+        long awakeNs = System.nanoTime();
+        watchdog.begin(awakeNs);
         if (loop.slept) {
-            poller.onWork(System.nanoTime() - beginNs);
+            long pollNsBefore = poller.pollNs();
+            poller.onWork(awakeNs - beginNs);
+            if (poller.pollNs() != pollNsBefore && PollModeEvent.isOn()) {
+                PollModeEvent.record(name, poller.pollNs(), poller.count());
+            }
         }
     }
 
     private boolean foundByPolling(long beginNs) {
-        long deadlineNs = beginNs + poller.pollNs();
+        long nowNs = beginNs;
         poller.begin();
         do {
             boolean found = poller.spin();
             // Takes completions from the ring without a system call, submits what waits.
             loop.lookAtIo();
             if (found || hasWork() || loop.hasTasksNow() || workers.hasCompletions()) {
+                watchdog.begin(nowNs);
                 return true;
             }
-        } while (System.nanoTime() < deadlineNs);
+            nowNs = System.nanoTime();
+        } while (nowNs - beginNs < poller.pollNs());
         return false;
     }
 
     private void resumeCoroutines() {
+        if (resumable.isEmpty()) {
+            return;
+        }
+        watchdog.ran("resumed coroutines");
+        if (CoroutineSwitchesEvent.isOn()) {
+            CoroutineSwitchesEvent.record(name, resumable.size());
+        }
         // Those that are woken meanwhile wait for the next pass, so that a pass is bounded.
         for (int left = resumable.size(); left > 0; left--) {
             Coroutine next = resumable.remove();
@@ -415,6 +439,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     private void runItem(PassItem item) {
         item.queued = false;
         currentItem = item;
+        watchdog.ran(item);
         try {
             item.run();
         } catch (Throwable t) {
@@ -434,6 +459,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
         }
         passEndListeners.clear();
         failuresInARow = 0;
+        watchdog.end();
     }
 
     private void leavePool() {
@@ -446,6 +472,11 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
 
     private boolean hasWork() {
         return !items.isEmpty() || !resumable.isEmpty();
+    }
+
+    /** Passes that took longer than a millisecond. Any thread; a little old. */
+    public long slowPasses() {
+        return watchdog.slowPasses();
     }
 
     /** Coroutines that are suspended in the middle of something, with where they stand. On this thread only. */
