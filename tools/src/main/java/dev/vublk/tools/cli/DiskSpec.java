@@ -110,6 +110,8 @@ final class DiskSpec {
             int equals = part.indexOf('=');
             if (equals >= 0) {
                 spec.set(part.substring(0, equals), part.substring(equals + 1));
+            } else if (part.isEmpty()) {
+                throw new TypeConversionException("a comma too many (a comma in a value is written ',,')");
             } else if (SWITCHES.contains(part) || !KEYS.contains(part)) {
                 spec.set(part, "on");
             } else {

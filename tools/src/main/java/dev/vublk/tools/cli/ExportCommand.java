@@ -83,7 +83,8 @@ final class ExportCommand implements Callable<Integer> {
         return new Server(spec.commandLine().getOut()).serve(configure());
     }
 
-    private EmulatorConfig configure() {
+    /** What is to be run. Throws {@link ParameterException} with a line for the user. */
+    EmulatorConfig configure() {
         try {
             List<DiskConfig> configs = new ArrayList<>();
             if (image != null) {

@@ -157,7 +157,7 @@ public final class VublkCommand implements Callable<Integer> {
     }
 
     /** What is written for people in an exception; where nothing is, what happened and how to find out more. */
-    private static String describe(Throwable failure) {
+    static String describe(Throwable failure) {
         return switch (failure) {
             case UncheckedIOException unchecked ->
                 describe(java.util.Objects.requireNonNullElse(unchecked.getCause(), unchecked));
