@@ -18,12 +18,14 @@ final class GuestHeap {
     long allocate(long bytes) {
         long length = roundUp(bytes);
         for (Map.Entry<Long, Long> piece : free.entrySet()) {
-            if (piece.getValue() >= length) {
-                free.remove(piece.getKey());
-                if (piece.getValue() > length) {
-                    free.put(piece.getKey() + length, piece.getValue() - length);
+            long address = piece.getKey();
+            long present = piece.getValue();
+            if (present >= length) {
+                free.remove(address); // From here on the entry may be another's.
+                if (present > length) {
+                    free.put(address + length, present - length);
                 }
-                return piece.getKey();
+                return address;
             }
         }
         throw new AssertionError("the guest has no " + length + " bytes left");
