@@ -17,6 +17,9 @@ import sun.misc.SignalHandler;
 final class Server {
     private static final List<String> STOP_SIGNALS = List.of("TERM", "INT");
 
+    /** Shows on standard error what every request that waits is doing. */
+    private static final String DUMP_SIGNAL = "USR2";
+
     private final PrintWriter out;
     private final IntConsumer halt;
     private final CompletableFuture<Void> toldToStop = new CompletableFuture<>();
@@ -39,6 +42,7 @@ final class Server {
                 .toList();
         try (Emulator emulator = new Emulator(config)) {
             emulator.start();
+            Signal.handle(new Signal(DUMP_SIGNAL), signal -> System.err.print(emulator.dump()));
             List<BlockLimits> limits = emulator.diskLimits();
             for (int i = 0; i < limits.size(); i++) {
                 out.println(readyLine(config.disks().get(i), limits.get(i)));
@@ -46,6 +50,7 @@ final class Server {
             out.flush();
             CompletableFuture.anyOf(toldToStop, emulator.served()).join();
         } finally {
+            Signal.handle(new Signal(DUMP_SIGNAL), SignalHandler.SIG_IGN);
             for (int i = 0; i < before.size(); i++) {
                 Signal.handle(new Signal(STOP_SIGNALS.get(i)), before.get(i));
             }
