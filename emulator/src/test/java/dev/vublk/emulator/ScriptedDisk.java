@@ -30,8 +30,7 @@ public final class ScriptedDisk implements BlockDriver {
     }
 
     /** One call of a channel. */
-    public record Call(
-            String name, long offsetBytes, long lengthBytes, boolean mayUnmap, boolean fua, String thread) {}
+    public record Call(String name, long offsetBytes, long lengthBytes, boolean mayUnmap, boolean fua, String thread) {}
 
     private final BlockLimits limits;
     private final byte[] content;
@@ -127,7 +126,12 @@ public final class ScriptedDisk implements BlockDriver {
         private int call(String name, long offsetBytes, long lengthBytes, boolean mayUnmap, boolean fua) {
             underWay.incrementAndGet();
             calls.add(new Call(
-                    name, offsetBytes, lengthBytes, mayUnmap, fua, Thread.currentThread().getName()));
+                    name,
+                    offsetBytes,
+                    lengthBytes,
+                    mayUnmap,
+                    fua,
+                    Thread.currentThread().getName()));
             while (held) {
                 waiting.await();
             }

@@ -31,8 +31,7 @@ final class ConfigSpaceTest {
             byte[] whole = guest.frontend().getConfig(0, 96);
             assertThat(guest.frontend().getConfig(0, 57)).isEqualTo(Arrays.copyOf(whole, 57));
             assertThat(guest.frontend().getConfig(0x100, 60)).isEqualTo(Arrays.copyOf(whole, 60));
-            assertThat(guest.frontend().getConfig(20, 4))
-                    .isEqualTo(Arrays.copyOfRange(whole, 20, 24));
+            assertThat(guest.frontend().getConfig(20, 4)).isEqualTo(Arrays.copyOfRange(whole, 20, 24));
             return ByteBuffer.wrap(whole).order(ByteOrder.LITTLE_ENDIAN);
         }
     }
