@@ -2,6 +2,7 @@
 package dev.vublk.emulator;
 
 import java.util.Map;
+import java.util.Objects;
 import java.util.TreeMap;
 
 /** Hands out pieces of an address range: first fit, neighbours joined again. One thread. */
@@ -17,15 +18,18 @@ final class GuestHeap {
 
     long allocate(long bytes) {
         long length = roundUp(bytes);
+        long address = firstFit(length);
+        long present = Objects.requireNonNull(free.remove(address));
+        if (present > length) {
+            free.put(address + length, present - length);
+        }
+        return address;
+    }
+
+    private long firstFit(long length) {
         for (Map.Entry<Long, Long> piece : free.entrySet()) {
-            long address = piece.getKey();
-            long present = piece.getValue();
-            if (present >= length) {
-                free.remove(address); // From here on the entry may be another's.
-                if (present > length) {
-                    free.put(address + length, present - length);
-                }
-                return address;
+            if (piece.getValue() >= length) {
+                return piece.getKey();
             }
         }
         throw new AssertionError("the guest has no " + length + " bytes left");

@@ -92,6 +92,9 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     /** Keeps an eye on how long passes take. */
     private final PassWatchdog watchdog;
 
+    /** Passes that ended in an exception, ever; written by the loop only. */
+    private volatile long failedPasses;
+
     private boolean terminated;
 
     /** Written by whoever makes the loop run first. */
@@ -160,7 +163,8 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
             throw new IllegalStateException("interrupted while starting " + name, e);
         } catch (ExecutionException e) {
             Throwable cause = Objects.requireNonNullElse(e.getCause(), e);
-            throw new IllegalStateException("cannot start " + name + ": " + cause.getMessage(), cause);
+            String reason = cause instanceof IllegalStateException ? cause.getMessage() : cause.toString();
+            throw new IllegalStateException("cannot start " + name + ": " + reason, cause);
         } finally {
             if (!started) {
                 close();
@@ -324,12 +328,23 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
      */
     private void onCoroutineDied(Coroutine coroutine, Throwable failure) {
         LOG.error("{}: a pass failed", name, failure);
+        countFailedPass();
         if (!unpooled.remove(coroutine)) {
             coroutines.discard(coroutine);
         }
         if (++failuresInARow > FAILURES_IN_A_ROW_MAX) {
             throw new IllegalStateException(name + " cannot go on", failure);
         }
+    }
+
+    @SuppressWarnings("NonAtomicVolatileUpdate") // written by the loop only; volatile for those who read
+    private void countFailedPass() {
+        failedPasses++;
+    }
+
+    /** Passes that ended in an exception since the thread started: 0 unless there is a mistake of ours. Any thread. */
+    public long failedPasses() {
+        return failedPasses;
     }
 
     private void releaseIfIdle(Coroutine coroutine) {

@@ -23,19 +23,18 @@ class FdMonitorTest {
 
     private final WorkerPool workers = new WorkerPool(WorkerPoolConfig.DEFAULT);
     private final List<Integer> fds = new ArrayList<>();
+
+    @SuppressWarnings("NullAway.Init") // Each test starts it, with its kind of monitor.
     private IOThread loop;
 
-    private IOThread start(FdMonitorKind kind) {
+    private void start(FdMonitorKind kind) {
         loop = new IOThread("monitored", null, kind, PollSettings.OFF, new GlobalCoroutinePool(), workers);
         loop.start();
-        return loop;
     }
 
     @AfterEach
     void tearDown() {
-        if (loop != null) {
-            loop.close();
-        }
+        loop.close();
         workers.close();
         fds.forEach(EventFd::close);
     }
@@ -71,7 +70,9 @@ class FdMonitorTest {
 
         for (int i = 0; i < 1000; i++) {
             EventFd.signal(fd);
-            assertThat(signals.tryAcquire(LIMIT_S, TimeUnit.SECONDS)).as("signal " + i).isTrue();
+            assertThat(signals.tryAcquire(LIMIT_S, TimeUnit.SECONDS))
+                    .as("signal " + i)
+                    .isTrue();
         }
     }
 

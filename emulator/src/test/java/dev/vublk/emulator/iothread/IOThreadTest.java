@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.emulator.iothread;
 
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -155,6 +156,7 @@ final class IOThreadTest {
         loop.spawn(queue::wakeAll);
         await(resumed);
         passThroughLoop();
+        assertThat(loop.failedPasses()).isEqualTo(1);
     }
 
     @Test
@@ -202,6 +204,7 @@ final class IOThreadTest {
             passThroughLoop();
         }
         assertThat(coroutines.accounted()).isLessThanOrEqualTo(16);
+        assertThat(loop.failedPasses()).isZero();
     }
 
     @Test
@@ -216,7 +219,7 @@ final class IOThreadTest {
             for (int i = 0; i < count; i++) {
                 loop.spawn(() -> {
                     mostInFlight.set(Math.max(mostInFlight.get(), inFlight.incrementAndGet()));
-                    int result = loop.ioContext().ring().fsync(-1, true);
+                    int result = requireNonNull(loop.ioContext().ring()).fsync(-1, true);
                     inFlight.decrementAndGet();
                     if (result != -9) {
                         failures.incrementAndGet();

@@ -62,9 +62,10 @@ final class QueueLifecycleTest {
 
     @Test
     void shouldLookAtAFreshRingOnlyAfterTheFirstKick() throws Exception {
-        GuestQueue queue = guest.queue(0, 16).start();
+        GuestQueue queue = guest.queue(0, 16);
         queue.add(read(0, 512));
         queue.publish();
+        queue.start();
         passOnTheSameIoThread(queue);
         assertThat(disk.callsNotAskedFor()).isZero();
         queue.kick();
@@ -104,9 +105,8 @@ final class QueueLifecycleTest {
         checkRunning(queue);
         disk.nextCall();
         disk.hold();
-        List<GuestRequest> requests = new ArrayList<>();
         for (int i = 0; i < 3; i++) {
-            requests.add(queue.submit(read(i, 512)));
+            queue.submit(read(i, 512));
             disk.nextCall();
         }
         guest.frontend().send(FrontendRequest.GET_VRING_BASE, 0, new VringState(0, 0).encode());
@@ -123,7 +123,7 @@ final class QueueLifecycleTest {
         // All are published before the answer: no waiting here.
         assertThat(queue.ring().rawUsedIdx()).isEqualTo(4);
         for (int i = 0; i < 3; i++) {
-            assertThat(queue.poll().status()).isEqualTo(OK);
+            assertThat(queue.take().status()).isEqualTo(OK);
         }
         assertThat(disk.callsNotAskedFor()).isZero();
         queue.start(answer.num(), queue.kickFd(), queue.callFd());
@@ -293,9 +293,7 @@ final class QueueLifecycleTest {
         disk.release();
         assertThat(closer.join(Duration.ofSeconds(20))).isTrue();
         for (int i = 0; i < 20; i++) {
-            GuestRequest done = queue.poll();
-            assertThat(done).isNotNull();
-            assertThat(done.status()).isEqualTo(OK);
+            assertThat(queue.take().status()).isEqualTo(OK);
         }
     }
 

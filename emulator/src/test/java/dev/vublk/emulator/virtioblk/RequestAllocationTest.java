@@ -21,7 +21,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * After warm-up, requests cost their IOThread no garbage.
+ * After warm-up, requests cost their IOThread no garbage of ours.
  *
  * <p>A pass costs 16 bytes: Netty's {@code IoUringIoHandler.run} makes a {@code this::handle} each time. Many requests a pass
  * make that less than a byte a request. The driver here makes no garbage either: each collection would cost every suspended
@@ -33,6 +33,9 @@ final class RequestAllocationTest {
     private static final int DATA_BYTES = 4096;
     private static final int SLOT_BYTES = 2 * DATA_BYTES;
     private static final int STATUS_OFFSET = 64;
+
+    /** Of a pass; workers may be so slow that each request has one of its own. */
+    private static final int PASS_BYTES = 16;
 
     /**
      * Netty's {@code IoUringIoOps}, one a submission. The compiler removes it when it inlines all of {@code submit}, which it
@@ -123,12 +126,12 @@ final class RequestAllocationTest {
 
     @Test
     void shouldAllocateAtMostNettysOperationForAFileThroughIoUring() throws Exception {
-        check(file(IoEngine.IO_URING), OPERATION_BYTES);
+        check(file(IoEngine.IO_URING), OPERATION_BYTES + PASS_BYTES);
     }
 
     @Test
-    void shouldAllocateNothingForAFileThroughWorkers() throws Exception {
-        check(file(IoEngine.THREADS), 0);
+    void shouldAllocateAtMostThePassForAFileThroughWorkers() throws Exception {
+        check(file(IoEngine.THREADS), PASS_BYTES);
     }
 
     private BlockOptions file(IoEngine engine) throws Exception {
