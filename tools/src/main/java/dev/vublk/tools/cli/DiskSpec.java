@@ -176,8 +176,7 @@ final class DiskSpec {
             case "engine" -> values.engine = new EngineConverter().convert(value);
             case "discard" -> values.discard = new DiscardConverter().convert(value);
             case "write-zeroes" -> values.writeZeroes = onOff.convert(value);
-            default ->
-                throw new TypeConversionException("no such key; known are " + String.join(", ", KEYS));
+            default -> throw new TypeConversionException("no such key; known are " + String.join(", ", KEYS));
         }
     }
 
@@ -196,7 +195,8 @@ final class DiskSpec {
     /** Checks what belongs together. Throws {@link TypeConversionException} with a line for the user. */
     DiskConfig build() {
         if (image == null || image.isEmpty()) {
-            throw new TypeConversionException("no image given: what is to be served?" + (ofKeys ? " (image=FILE)" : ""));
+            throw new TypeConversionException(
+                    "no image given: what is to be served?" + (ofKeys ? " (image=FILE)" : ""));
         }
         if ((socket == null) == (socketFd < 0)) {
             throw new TypeConversionException(image + ": needs one socket: "
@@ -277,7 +277,7 @@ final class DiskSpec {
     }
 
     /** Names the key as the user gave it: here, or as an option that holds for all disks. */
-    private TypeConversionException refused(String key, String why) {
+    private TypeConversionException refused(String key, @Nullable String why) {
         return new TypeConversionException((ofKeys && seen.contains(key) ? key : "--" + key) + ": " + why);
     }
 

@@ -48,8 +48,8 @@ final class RuntimeOptions {
         CpuAffinity allowed = CpuAffinity.ofCallingThread();
         for (CpuAffinity cpus : ioThreadCpus) {
             if (!cpus.intersects(allowed)) {
-                throw new TypeConversionException(
-                        "--iothread-cpus: '" + cpus + "' has none of the processors that this process may use: " + allowed);
+                throw new TypeConversionException("--iothread-cpus: '" + cpus
+                        + "' has none of the processors that this process may use: " + allowed);
             }
         }
         if (workerThreadsMax < 1 || workerThreadsMax > WORKER_THREADS_LIMIT) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.tools.cli;
 
+import static java.util.Objects.requireNonNull;
+
 import dev.vublk.emulator.DiskConfig;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -107,8 +109,7 @@ public final class VublkCommand implements Callable<Integer> {
             throw new ParameterException(spec.commandLine(), "--blk-file needs one of --socket-path PATH and --fd N");
         }
         log.apply();
-        return new Server(spec.commandLine().getOut())
-                .serve(new RuntimeOptions().configure(List.of(disk(blkFile))));
+        return new Server(spec.commandLine().getOut()).serve(new RuntimeOptions().configure(List.of(disk(blkFile))));
     }
 
     private DiskConfig disk(String image) {
@@ -160,7 +161,7 @@ public final class VublkCommand implements Callable<Integer> {
     /** What is written for people in an exception; where nothing is, what happened and how to find out more. */
     static String describe(Throwable failure) {
         return switch (failure) {
-            case UncheckedIOException unchecked -> describe(unchecked.getCause());
+            case UncheckedIOException unchecked -> describe(requireNonNull(unchecked.getCause()));
             // Their messages begin with the file; without a reason the file is all there is.
             case NoSuchFileException e when e.getReason() == null -> e.getFile() + ": No such file or directory";
             case AccessDeniedException e when e.getReason() == null -> e.getFile() + ": Permission denied";
