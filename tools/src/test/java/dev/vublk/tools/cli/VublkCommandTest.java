@@ -47,9 +47,9 @@ class VublkCommandTest {
         String help = CapturedRun.of("export", "--help").out();
 
         VublkCommand.commandLine()
-                .getSubcommands()
-                .get("export")
-                .getCommandSpec()
+                .parseArgs("export")
+                .subcommand()
+                .commandSpec()
                 .options()
                 .forEach(option -> assertThat(help).contains(option.longestName()));
     }
