@@ -277,7 +277,7 @@ final class DiskSpec {
     }
 
     /** Names the key as the user gave it: here, or as an option that holds for all disks. */
-    private TypeConversionException refused(String key, String why) {
+    private TypeConversionException refused(String key, @Nullable String why) {
         return new TypeConversionException((ofKeys && seen.contains(key) ? key : "--" + key) + ": " + why);
     }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.tools.cli;
 
+import static java.util.Objects.requireNonNull;
+
 import dev.vublk.emulator.DiskConfig;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -159,8 +161,7 @@ public final class VublkCommand implements Callable<Integer> {
     /** What is written for people in an exception; where nothing is, what happened and how to find out more. */
     static String describe(Throwable failure) {
         return switch (failure) {
-            case UncheckedIOException unchecked ->
-                describe(java.util.Objects.requireNonNullElse(unchecked.getCause(), unchecked));
+            case UncheckedIOException unchecked -> describe(requireNonNull(unchecked.getCause()));
             // Their messages begin with the file; without a reason the file is all there is.
             case NoSuchFileException e when e.getReason() == null -> e.getFile() + ": No such file or directory";
             case AccessDeniedException e when e.getReason() == null -> e.getFile() + ": Permission denied";

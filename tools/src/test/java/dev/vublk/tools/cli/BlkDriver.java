@@ -40,8 +40,8 @@ final class BlkDriver implements AutoCloseable {
         frontend = VhostUserFrontend.connect(socket.toString());
         long wanted = VirtioFeature.VIRTIO_F_VERSION_1 | VirtioFeature.VHOST_USER_F_PROTOCOL_FEATURES;
         assertThat(frontend.getFeatures() & wanted).isEqualTo(wanted);
-        frontend.setProtocolFeatures(frontend.getProtocolFeatures()
-                & (1L << ProtocolFeature.REPLY_ACK.ordinal() | 1L << ProtocolFeature.CONFIG.ordinal()));
+        frontend.setProtocolFeatures(
+                frontend.getProtocolFeatures() & (ProtocolFeature.REPLY_ACK.mask() | ProtocolFeature.CONFIG.mask()));
         frontend.needReply(true);
         frontend.setOwner();
         assertThat(frontend.setFeatures(wanted)).isTrue();

@@ -123,7 +123,8 @@ class DiskSpecTest {
         assertThat(parse("image=a,socket=s,serial=" + twentyBytes).device().serial())
                 .isEqualTo(twentyBytes);
         assertRefused(
-                "image=a,socket=s,serial=" + twentyBytes + "x", "serial: '" + twentyBytes + "x' is longer than 20 bytes");
+                "image=a,socket=s,serial=" + twentyBytes + "x",
+                "serial: '" + twentyBytes + "x' is longer than 20 bytes");
     }
 
     @ParameterizedTest

@@ -30,8 +30,9 @@ class ExportCommandTest {
     private static EmulatorConfig configure(String... options) {
         List<String> args = new ArrayList<>(List.of("export"));
         args.addAll(Arrays.asList(options));
-        CommandLine.ParseResult parsed =
-                VublkCommand.commandLine().parseArgs(args.toArray(String[]::new)).subcommand();
+        CommandLine.ParseResult parsed = VublkCommand.commandLine()
+                .parseArgs(args.toArray(String[]::new))
+                .subcommand();
         return ((ExportCommand) parsed.commandSpec().userObject()).configure();
     }
 
@@ -97,8 +98,10 @@ class ExportCommandTest {
 
     @Test
     void shouldTakeShortNames() {
-        BlockOptions block =
-                configure("a.img", "--socket", "s", "-r", "-U").disks().getFirst().block();
+        BlockOptions block = configure("a.img", "--socket", "s", "-r", "-U")
+                .disks()
+                .getFirst()
+                .block();
 
         assertThat(block.readOnly()).isTrue();
         assertThat(block.forceShare()).isTrue();
@@ -180,8 +183,9 @@ class ExportCommandTest {
 
         CapturedRun run = CapturedRun.of("export", image.toString(), "--socket", socket());
 
-        assertThat(run).isEqualTo(new CapturedRun(
-                1, "", "vublk: " + image + ": cannot be opened: No such file or directory\n"));
+        assertThat(run)
+                .isEqualTo(
+                        new CapturedRun(1, "", "vublk: " + image + ": cannot be opened: No such file or directory\n"));
     }
 
     @Test

@@ -74,7 +74,8 @@ class InfoCommandTest {
                 .contains("kind:           stores nothing", "virtual size:   64 MiB (67108864 bytes)")
                 .noneMatch(line -> line.startsWith("space taken:") || line.startsWith("direct I/O:"));
 
-        JsonNode json = new ObjectMapper().readTree(CapturedRun.of("info", "--json", "null:64M").out());
+        JsonNode json = new ObjectMapper()
+                .readTree(CapturedRun.of("info", "--json", "null:64M").out());
         assertThat(json.get("kind").textValue()).isEqualTo("null");
         assertThat(json.get("virtual-size").longValue()).isEqualTo(64 << 20);
 
@@ -115,7 +116,9 @@ class InfoCommandTest {
         CapturedRun empty = CapturedRun.of("info", image("", 0).toString());
         assertThat(empty.status()).isZero();
         assertThat(empty.out()).contains("virtual size:   0 bytes\n");
-        assertThat(empty.err()).endsWith("disk.img: is empty and cannot be served\n").hasLineCount(1);
+        assertThat(empty.err())
+                .endsWith("disk.img: is empty and cannot be served\n")
+                .hasLineCount(1);
     }
 
     @Test
@@ -126,9 +129,7 @@ class InfoCommandTest {
                         1, "", "vublk: " + missing + ": cannot be opened: No such file or directory\n"));
         assertThat(CapturedRun.of("info", directory.toString()))
                 .isEqualTo(new CapturedRun(
-                        1,
-                        "",
-                        "vublk: " + directory + ": is a directory, not a regular file or a block device\n"));
+                        1, "", "vublk: " + directory + ": is a directory, not a regular file or a block device\n"));
         assertThat(CapturedRun.of("info", "/dev/zero").err())
                 .isEqualTo("vublk: /dev/zero: is a character device, not a regular file or a block device\n");
         assertThat(CapturedRun.of("info"))

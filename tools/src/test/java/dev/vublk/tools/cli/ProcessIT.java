@@ -96,7 +96,8 @@ class ProcessIT {
 
     @Test
     void shouldExitWithTheStatusOfTheCommand() throws Exception {
-        assertThat(VublkLauncher.run(directory, "--print-capabilities").status()).isZero();
+        assertThat(VublkLauncher.run(directory, "--print-capabilities").status())
+                .isZero();
         assertThat(VublkLauncher.run(directory, "info", "missing").status()).isEqualTo(1);
         assertThat(VublkLauncher.run(directory, "export").status()).isEqualTo(2);
     }
@@ -179,17 +180,15 @@ class ProcessIT {
         }
         assertThat(archives).hasSize(1);
         Path unpacked = Files.createDirectory(directory.resolve("opt dir"));
-        HostCommand.run("tar", "-xzf", archives.getFirst().toString(), "-C", unpacked.toString(), "--strip-components=1");
+        HostCommand.run(
+                "tar", "-xzf", archives.getFirst().toString(), "-C", unpacked.toString(), "--strip-components=1");
         assertThat(unpacked.resolve("LICENSE")).exists();
         assertThat(unpacked.resolve("README.md")).exists();
         Path link = Files.createSymbolicLink(
-                Files.createDirectory(directory.resolve("bin")).resolve("vublk"),
-                Path.of("../opt dir/scripts/vublk"));
+                Files.createDirectory(directory.resolve("bin")).resolve("vublk"), Path.of("../opt dir/scripts/vublk"));
 
         try (VublkLauncher vublk = VublkLauncher.start(
-                        directory,
-                        Map.of(),
-                        List.of(link.toString(), "export", "null:1M", "--socket", "a.sock"))
+                        directory, Map.of(), List.of(link.toString(), "export", "null:1M", "--socket", "a.sock"))
                 .awaitReady(1)) {
             vublk.stop();
             assertThat(vublk.err()).isEmpty();

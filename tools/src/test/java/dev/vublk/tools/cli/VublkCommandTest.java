@@ -47,9 +47,9 @@ class VublkCommandTest {
         String help = CapturedRun.of("export", "--help").out();
 
         VublkCommand.commandLine()
-                .getSubcommands()
-                .get("export")
-                .getCommandSpec()
+                .parseArgs("export")
+                .subcommand()
+                .commandSpec()
                 .options()
                 .forEach(option -> assertThat(help).contains(option.longestName()));
     }
@@ -167,10 +167,11 @@ class VublkCommandTest {
         InternalError failure = new InternalError("a fault\n  in two lines");
 
         assertThat(fail(failure))
-                .isEqualTo(new CapturedRun(
-                        1,
-                        "",
-                        "vublk: internal error: java.lang.InternalError: a fault in two lines (--debug shows where)\n"));
+                .isEqualTo(
+                        new CapturedRun(
+                                1,
+                                "",
+                                "vublk: internal error: java.lang.InternalError: a fault in two lines (--debug shows where)\n"));
         assertThat(fail(failure, "--debug").err()).contains("\tat dev.vublk.");
         assertThat(fail(new IllegalStateException("no")).err())
                 .isEqualTo("vublk: internal error: java.lang.IllegalStateException: no (--debug shows where)\n");
