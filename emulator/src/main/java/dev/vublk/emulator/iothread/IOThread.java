@@ -54,6 +54,9 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     /** After so many failed passes without a whole one between them there is no hope. Arbitrary. */
     private static final int FAILURES_IN_A_ROW_MAX = 100;
 
+    /** While it polls, the loop looks at descriptors once in so many rounds. A power of two, otherwise arbitrary. */
+    private static final int LOOKS_SKIPPED = 64;
+
     private final String name;
     private final @Nullable CpuAffinity cpus;
     private final CoroutinePool coroutines;
@@ -94,6 +97,8 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
 
     /** Passes that ended in an exception, ever; written by the loop only. */
     private volatile long failedPasses;
+
+    private int looksSkipped;
 
     private boolean terminated;
 
@@ -417,8 +422,10 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
         poller.begin();
         do {
             boolean found = poller.spin();
-            // Takes completions from the ring without a system call, submits what waits.
-            loop.lookAtIo();
+            if (isIoExpected()) {
+                // Takes completions from the ring without a system call, submits what waits.
+                loop.lookAtIo();
+            }
             if (found || hasWork() || loop.hasTasksNow() || workers.hasCompletions()) {
                 watchdog.begin(nowNs);
                 return true;
@@ -426,6 +433,14 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
             nowNs = System.nanoTime();
         } while (nowNs - beginNs < poller.pollNs());
         return false;
+    }
+
+    /** Operations of this loop are looked after each time; descriptors only now and then, as looking makes garbage. */
+    private boolean isIoExpected() {
+        if (operations != null && operations.inFlight() > 0) {
+            return true;
+        }
+        return (++looksSkipped & (LOOKS_SKIPPED - 1)) == 0;
     }
 
     private void resumeCoroutines() {
