@@ -2,8 +2,11 @@
 package dev.vublk.emulator;
 
 import dev.vublk.blockdev.BlockDrivers;
+import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
+import dev.vublk.emulator.iothread.FdMonitorKind;
 import dev.vublk.emulator.iothread.IOThread;
+import dev.vublk.emulator.iothread.PollSettings;
 import dev.vublk.emulator.linux.CpuAffinity;
 import dev.vublk.emulator.worker.WorkerPool;
 import dev.vublk.emulator.worker.WorkerPoolConfig;
@@ -11,6 +14,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
 import org.jspecify.annotations.Nullable;
@@ -63,17 +67,20 @@ public final class Emulator implements AutoCloseable {
     }
 
     private void startThreads() {
-        controlLoop = startThread("vublk-control", null);
+        FdMonitorKind monitorKind = config.fdMonitor().resolve();
+        // Nobody waits for the control loop: it never polls.
+        controlLoop = startThread("vublk-control", null, monitorKind, PollSettings.OFF);
         for (int i = 0; i < config.ioThreads(); i++) {
             CpuAffinity cpus = config.ioThreadCpus().isEmpty()
                     ? null
                     : config.ioThreadCpus().get(i);
-            ioThreads.add(startThread("vublk-iothread-" + i, cpus));
+            ioThreads.add(startThread("vublk-iothread-" + i, cpus, monitorKind, config.polling()));
         }
     }
 
-    private IOThread startThread(String name, @Nullable CpuAffinity cpus) {
-        IOThread thread = new IOThread(name, cpus, coroutines, workers);
+    private IOThread startThread(
+            String name, @Nullable CpuAffinity cpus, FdMonitorKind monitorKind, PollSettings polling) {
+        IOThread thread = new IOThread(name, cpus, monitorKind, polling, coroutines, workers);
         thread.start();
         return thread;
     }
@@ -84,6 +91,30 @@ public final class Emulator implements AutoCloseable {
             throw new IllegalStateException("not started");
         }
         return started;
+    }
+
+    /** What each disk can do, in the order of the configuration; after {@link #start}. */
+    public List<BlockLimits> diskLimits() {
+        return exports.stream().map(VhostUserBlkExport::limits).toList();
+    }
+
+    /** What every loop's coroutines are doing, and the worker pool's counters: for diagnosis. Any thread. */
+    public String dump() {
+        StringBuilder text = new StringBuilder();
+        List<IOThread> loops = new ArrayList<>(ioThreads);
+        loops.add(startedControlLoop());
+        for (IOThread loop : loops) {
+            text.append(loop.name()).append(": ").append(dump(loop)).append('\n');
+        }
+        return text.append(workers).append('\n').toString();
+    }
+
+    private static String dump(IOThread loop) {
+        CompletableFuture<String> dump = new CompletableFuture<>();
+        loop.execute(() -> dump.complete(loop.dumpCoroutines()));
+        return dump.completeOnTimeout("does not answer: its thread is blocked or busy\n", 2, TimeUnit.SECONDS)
+                        .join()
+                + loop.slowPasses() + " passes took longer than 1 ms";
     }
 
     /** Completes when no export accepts front ends any more (inherited connections have ended, or {@link #close}). */

@@ -8,9 +8,12 @@ interface FdMonitor {
 
     /**
      * Calls {@code onReady} each time {@code fd} becomes ready for {@code events} (or hangs up or fails), at least once
-     * when it is ready already. Edge-triggered: nobody needs to read an eventfd for the next signal to be noticed.
+     * when it is ready already. A monitor that has no edges to tell goes on calling as long as the descriptor is ready.
      */
     FdWatch watch(int fd, int events, Runnable onReady);
+
+    /** As {@link #watch} for an eventfd to be read; whether it is drained is the monitor's business. */
+    FdWatch watchEventFd(int fd, Runnable onSignal);
 
     /** One watched descriptor. */
     interface FdWatch {

@@ -7,6 +7,10 @@ import dev.vublk.emulator.coroutine.CoroutineLoop;
 import dev.vublk.emulator.coroutine.CoroutinePool;
 import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
 import dev.vublk.emulator.linux.CpuAffinity;
+import dev.vublk.emulator.linux.EpollPoller;
+import dev.vublk.emulator.linux.PollPoller;
+import dev.vublk.emulator.trace.CoroutineSwitchesEvent;
+import dev.vublk.emulator.trace.PollModeEvent;
 import dev.vublk.emulator.worker.WorkerClient;
 import dev.vublk.emulator.worker.WorkerPool;
 import dev.vublk.vhostuser.linux.Errno;
@@ -23,6 +27,7 @@ import java.util.Collections;
 import java.util.IdentityHashMap;
 import java.util.Objects;
 import java.util.Set;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
@@ -52,8 +57,9 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     private final String name;
     private final @Nullable CpuAffinity cpus;
     private final CoroutinePool coroutines;
-    private final UringOperations operations;
-    private final UringFdMonitor fdMonitor = new UringFdMonitor();
+    private final FdMonitor fdMonitor;
+    private final @Nullable UringOperations operations;
+    private final AdaptivePoller poller;
     private final WorkerClient workers;
     private final LoopIoContext ioContext;
     private final Loop loop;
@@ -83,6 +89,9 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     /** Passes that ended in an exception since the last whole one. */
     private int failuresInARow;
 
+    /** Keeps an eye on how long passes take. */
+    private final PassWatchdog watchdog;
+
     /** Passes that ended in an exception, ever; written by the loop only. */
     private volatile long failedPasses;
 
@@ -95,18 +104,37 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
      * Makes the ring, but starts no thread yet. Throws {@link IllegalStateException} when io_uring is not to be had.
      *
      * @param cpus processors the thread may run on, or null for all
+     * @param monitorKind what the loop waits with, not {@link FdMonitorKind#AUTO}
+     * @param polling how long it looks for work before it sleeps
      */
-    public IOThread(String name, @Nullable CpuAffinity cpus, GlobalCoroutinePool coroutines, WorkerPool workers) {
+    public IOThread(
+            String name,
+            @Nullable CpuAffinity cpus,
+            FdMonitorKind monitorKind,
+            PollSettings polling,
+            GlobalCoroutinePool coroutines,
+            WorkerPool workers) {
         this.name = Objects.requireNonNull(name, "name");
         this.cpus = cpus;
-        if (!IoUring.isAvailable()) {
-            throw new IllegalStateException("io_uring is not to be had: "
-                    + IoUring.unavailabilityCause().getMessage());
+        poller = new AdaptivePoller(polling, this::schedule);
+        watchdog = new PassWatchdog(name);
+        IoHandlerFactory handlers;
+        if (monitorKind == FdMonitorKind.IO_URING) {
+            if (!IoUring.isAvailable()) {
+                throw new IllegalStateException("io_uring is not to be had: "
+                        + IoUring.unavailabilityCause().getMessage());
+            }
+            fdMonitor = new UringFdMonitor();
+            operations = new UringOperations(this, OPERATION_SLOTS);
+            handlers = IoUringIoHandler.newFactory(new IoUringIoHandlerConfig().setRingSize(RING_ENTRIES));
+        } else {
+            DescriptorIoHandler handler =
+                    new DescriptorIoHandler(monitorKind == FdMonitorKind.POLL ? new PollPoller() : new EpollPoller());
+            fdMonitor = handler;
+            operations = null;
+            handlers = executor -> handler;
         }
-        operations = new UringOperations(this, OPERATION_SLOTS);
-        loop = new Loop(
-                new ThreadPerTaskExecutor(this::newThread),
-                IoUringIoHandler.newFactory(new IoUringIoHandlerConfig().setRingSize(RING_ENTRIES)));
+        loop = new Loop(new ThreadPerTaskExecutor(this::newThread), handlers);
         this.coroutines = new CoroutinePool(coroutines, loop, this::onCoroutineAvailable);
         this.workers = workers.newClient(this);
         ioContext = new LoopIoContext(this, operations, this.workers);
@@ -123,13 +151,17 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
         boolean started = false;
         try {
             loop.submit(this::prepare).get();
-            operations.registeredAs(loop.register(operations).get());
-            fdMonitor.registeredAs(loop.register(fdMonitor).get());
+            if (operations != null) {
+                operations.registeredAs(loop.register(operations).get());
+            }
+            if (fdMonitor instanceof UringFdMonitor uringMonitor) {
+                uringMonitor.registeredAs(loop.register(uringMonitor).get());
+            }
             started = true;
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new IllegalStateException("interrupted while starting " + name, e);
-        } catch (java.util.concurrent.ExecutionException e) {
+        } catch (ExecutionException e) {
             Throwable cause = Objects.requireNonNullElse(e.getCause(), e);
             String reason = cause instanceof IllegalStateException ? cause.getMessage() : cause.toString();
             throw new IllegalStateException("cannot start " + name + ": " + reason, cause);
@@ -163,9 +195,24 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
         return fdMonitor;
     }
 
-    /** Watches {@code fd}; see {@link FdMonitor#watch}. Returns what ends the watch. On this thread only. */
-    public Runnable watchReadable(int fd, Runnable onReadable) {
-        return fdMonitor.watch(fd, FdMonitor.POLLIN, onReadable)::cancel;
+    /** Calls {@code onSignal} whenever {@code fd}, an eventfd, is signalled. Returns what ends that. On this thread only. */
+    public Runnable watchEventFd(int fd, Runnable onSignal) {
+        return fdMonitor.watchEventFd(fd, onSignal)::cancel;
+    }
+
+    /** Tells that {@code item} has something to do: the loop polls it from now on, unless polling is off. */
+    public void pollWhileActive(PolledItem item) {
+        poller.onActive(item);
+    }
+
+    /** Polls {@code item} no more. On this thread only. */
+    public void stopPolling(PolledItem item) {
+        poller.remove(item);
+    }
+
+    /** How many items the loop polls now. On this thread only. */
+    int polledItems() {
+        return poller.count();
     }
 
     /** Runs {@code work} in a coroutine of this loop, where it may suspend. Any thread. */
@@ -330,15 +377,65 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     }
 
     private void beginPass() {
-        loop.runIo();
-        workers.onAwake();
+        if (poller.isEnabled() && !hasWork()) {
+            pollOrSleep();
+        } else {
+            loop.runIo();
+            workers.onAwake();
+            if (loop.slept) {
+                watchdog.begin(System.nanoTime());
+            }
+        }
         loop.runTasks();
         workers.drainCompletions(Integer.MAX_VALUE);
         resumeCoroutines();
         itemsLeft = items.size();
     }
 
+    /** Looks for work in user space for a while, then asks everybody for signals and sleeps until there is one. */
+    private void pollOrSleep() {
+        long beginNs = watchdog.lastEndNs();
+        if (poller.pollNs() > 0 && foundByPolling(beginNs)) {
+            return;
+        }
+        poller.end(beginNs);
+        loop.runIo();
+        workers.onAwake();
+        long awakeNs = System.nanoTime();
+        watchdog.begin(awakeNs);
+        if (loop.slept) {
+            long pollNsBefore = poller.pollNs();
+            poller.onWork(awakeNs - beginNs);
+            if (poller.pollNs() != pollNsBefore && PollModeEvent.isOn()) {
+                PollModeEvent.record(name, poller.pollNs(), poller.count());
+            }
+        }
+    }
+
+    private boolean foundByPolling(long beginNs) {
+        long nowNs = beginNs;
+        poller.begin();
+        do {
+            boolean found = poller.spin();
+            // Takes completions from the ring without a system call, submits what waits.
+            loop.lookAtIo();
+            if (found || hasWork() || loop.hasTasksNow() || workers.hasCompletions()) {
+                watchdog.begin(nowNs);
+                return true;
+            }
+            nowNs = System.nanoTime();
+        } while (nowNs - beginNs < poller.pollNs());
+        return false;
+    }
+
     private void resumeCoroutines() {
+        if (resumable.isEmpty()) {
+            return;
+        }
+        watchdog.ran("resumed coroutines");
+        if (CoroutineSwitchesEvent.isOn()) {
+            CoroutineSwitchesEvent.record(name, resumable.size());
+        }
         // Those that are woken meanwhile wait for the next pass, so that a pass is bounded.
         for (int left = resumable.size(); left > 0; left--) {
             Coroutine next = resumable.remove();
@@ -357,6 +454,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     private void runItem(PassItem item) {
         item.queued = false;
         currentItem = item;
+        watchdog.ran(item);
         try {
             item.run();
         } catch (Throwable t) {
@@ -376,6 +474,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
         }
         passEndListeners.clear();
         failuresInARow = 0;
+        watchdog.end();
     }
 
     private void leavePool() {
@@ -388,6 +487,11 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
 
     private boolean hasWork() {
         return !items.isEmpty() || !resumable.isEmpty();
+    }
+
+    /** Passes that took longer than a millisecond. Any thread; a little old. */
+    public long slowPasses() {
+        return watchdog.slowPasses();
     }
 
     /** Coroutines that are suspended in the middle of something, with where they stand. On this thread only. */
@@ -448,7 +552,8 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
             @Override
             public boolean canBlock() {
                 // The workers last: from then on they wake the loop.
-                return !hasWork() && !hasTasks() && !hasScheduledTasks() && workers.prepareToBlock();
+                slept = maySleep && !hasWork() && !hasTasks() && !hasScheduledTasks() && workers.prepareToBlock();
+                return slept;
             }
 
             @Override
@@ -461,6 +566,10 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
                 return Loop.this.deadlineNanos();
             }
         };
+
+        private boolean maySleep = true;
+        /** Whether the last look at descriptors and completions was one that could sleep. */
+        private boolean slept;
 
         private Loop(java.util.concurrent.Executor executor, IoHandlerFactory ioHandlerFactory) {
             super(null, executor, ioHandlerFactory);
@@ -476,6 +585,17 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
         @Override
         protected int runIo() {
             return ioHandler().run(context);
+        }
+
+        /** As {@link #runIo}, without sleeping. */
+        private void lookAtIo() {
+            maySleep = false;
+            runIo();
+            maySleep = true;
+        }
+
+        private boolean hasTasksNow() {
+            return hasTasks() || hasScheduledTasks();
         }
 
         private void runTasks() {

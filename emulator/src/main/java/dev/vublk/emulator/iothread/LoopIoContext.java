@@ -14,18 +14,18 @@ import org.jspecify.annotations.Nullable;
 /** How disks wait on an IOThread: the calling coroutine is suspended. Runs on its IOThread. */
 final class LoopIoContext implements IoContext {
     private final IOThread loop;
-    private final UringOperations ring;
+    private final @Nullable IoRing ring;
     private final WorkerClient workers;
     private final ArrayDeque<BlockedCoroutine> freeTasks = new ArrayDeque<>();
 
-    LoopIoContext(IOThread loop, UringOperations ring, WorkerClient workers) {
+    LoopIoContext(IOThread loop, @Nullable IoRing ring, WorkerClient workers) {
         this.loop = loop;
         this.ring = ring;
         this.workers = workers;
     }
 
     @Override
-    public IoRing ring() {
+    public @Nullable IoRing ring() {
         return ring;
     }
 

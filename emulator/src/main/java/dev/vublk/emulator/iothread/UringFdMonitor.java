@@ -59,6 +59,12 @@ final class UringFdMonitor implements FdMonitor, IoUringIoHandle {
     }
 
     @Override
+    public FdWatch watchEventFd(int fd, Runnable onSignal) {
+        // A multishot poll completes on each signal, read or not.
+        return watch(fd, POLLIN, onSignal);
+    }
+
+    @Override
     public void handle(IoRegistration from, IoEvent event) {
         try {
             IoUringIoEvent completion = (IoUringIoEvent) event;

@@ -3,7 +3,8 @@ package dev.vublk.emulator.virtioblk;
 
 import dev.vublk.emulator.iothread.IOThread;
 import dev.vublk.emulator.iothread.PassEndListener;
-import dev.vublk.emulator.iothread.PassItem;
+import dev.vublk.emulator.iothread.PolledItem;
+import dev.vublk.emulator.trace.RequestEvent;
 import dev.vublk.vhostuser.linux.EventFd;
 import dev.vublk.vhostuser.memory.GuestMemory;
 import dev.vublk.vhostuser.memory.HostMemory;
@@ -22,7 +23,7 @@ import org.jspecify.annotations.Nullable;
  * <p>A request runs inline; when it waits, its coroutine keeps it, and the queue goes on in another one. A coroutine whose
  * wait is over finishes its request and takes the next before it goes back to the pool.
  */
-final class VirtioBlkQueue extends PassItem implements PassEndListener {
+final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     private static final Logger LOG = LogManager.getLogger(VirtioBlkQueue.class);
 
     /** Requests taken per pass, so that a busy queue cannot starve the others; any number around this would do. */
@@ -98,7 +99,7 @@ final class VirtioBlkQueue extends PassItem implements PassEndListener {
 
     private Runnable watchKicks() {
         try {
-            return ioThread.watchReadable(kickFd, this::onKick);
+            return ioThread.watchEventFd(kickFd, this::onKick);
         } catch (RuntimeException e) {
             arena.close();
             throw e;
@@ -128,6 +129,7 @@ final class VirtioBlkQueue extends PassItem implements PassEndListener {
      */
     void stop(IntConsumer then) {
         whenStopped = then;
+        ioThread.stopPolling(this);
         if (kickWatch != null) {
             kickWatch.run();
             kickWatch = null;
@@ -143,6 +145,7 @@ final class VirtioBlkQueue extends PassItem implements PassEndListener {
         whenStopped = null;
         started = false;
         publish();
+        onPollEnd(); // Whoever serves the ring next finds a driver that kicks.
         callFd = -1;
         errFd = -1;
         arena.close();
@@ -193,6 +196,7 @@ final class VirtioBlkQueue extends PassItem implements PassEndListener {
         VirtioBlkRequest request = takeSlot();
         int popped = virtqueue.pop(request.chain);
         if (popped == SplitVirtqueue.POPPED) {
+            ioThread.pollWhileActive(this);
             passBudget--;
             inFlight++;
             atPassEnd();
@@ -222,13 +226,43 @@ final class VirtioBlkQueue extends PassItem implements PassEndListener {
 
     /** Returns whether something came in while the driver was being told to kick. */
     private boolean waitForKick() {
-        if (virtqueue.requestKicks()) {
-            return true;
-        }
         if (kickFd < 0) {
             ioThread.schedule(this); // The driver never kicks: look again in the next pass.
+            return false;
         }
-        return false;
+        // A polled queue asks for kicks when the loop is about to sleep, in onPollEnd.
+        return !isPolled() && virtqueue.requestKicks();
+    }
+
+    @Override
+    protected boolean poll() {
+        try {
+            return started && virtqueue.hasAvailable();
+        } catch (InternalError e) {
+            onMemoryGone(e);
+            return false;
+        }
+    }
+
+    @Override
+    protected void onPollBegin() {
+        try {
+            if (!virtqueue.isBroken()) {
+                virtqueue.suppressKicks();
+            }
+        } catch (InternalError e) {
+            onMemoryGone(e);
+        }
+    }
+
+    @Override
+    protected boolean onPollEnd() {
+        try {
+            return !virtqueue.isBroken() && virtqueue.requestKicks();
+        } catch (InternalError e) {
+            onMemoryGone(e);
+            return false;
+        }
     }
 
     private VirtioBlkRequest takeSlot() {
@@ -243,7 +277,11 @@ final class VirtioBlkQueue extends PassItem implements PassEndListener {
     /** May suspend. However the request ends, it is no longer in flight afterwards: a stop must not wait for ever. */
     private void runRequest(VirtioBlkRequest request) {
         try {
-            carryOut(request);
+            if (RequestEvent.isOn()) {
+                carryOutTraced(request);
+            } else {
+                carryOut(request);
+            }
         } catch (InternalError e) {
             onMemoryGone(e);
         } catch (Throwable t) {
@@ -267,7 +305,15 @@ final class VirtioBlkQueue extends PassItem implements PassEndListener {
         complete(request, status);
     }
 
+    /** The same, recorded; apart, so that the untraced path stays small. */
+    private void carryOutTraced(VirtioBlkRequest request) {
+        RequestEvent event = RequestEvent.started();
+        carryOut(request);
+        event.finished(label, request.type, request.offsetBytes, request.dataBytes, request.status);
+    }
+
     private void complete(VirtioBlkRequest request, int status) {
+        request.status = status;
         counters.count(request, status);
         if (virtqueue.isBroken()) {
             return; // A broken ring gets nothing more written.
@@ -332,6 +378,11 @@ final class VirtioBlkQueue extends PassItem implements PassEndListener {
         if (errFd >= 0) {
             EventFd.signal(errFd);
         }
+    }
+
+    @Override
+    public String toString() {
+        return label;
     }
 
     @Override

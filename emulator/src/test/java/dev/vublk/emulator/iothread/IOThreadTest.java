@@ -32,7 +32,7 @@ final class IOThreadTest {
 
     @BeforeEach
     void start() {
-        loop = new IOThread("test-loop", null, coroutines, workers);
+        loop = new IOThread("test-loop", null, FdMonitorKind.IO_URING, PollSettings.DEFAULT, coroutines, workers);
         loop.start();
     }
 
@@ -250,7 +250,8 @@ final class IOThreadTest {
     }
 
     private static void startOnMissingProcessor(GlobalCoroutinePool coroutines, WorkerPool workers) {
-        new IOThread("test-unborn", CpuAffinity.of(8191), coroutines, workers).start();
+        new IOThread("test-unborn", CpuAffinity.of(8191), FdMonitorKind.IO_URING, PollSettings.OFF, coroutines, workers)
+                .start();
     }
 
     @Test

@@ -130,7 +130,7 @@ final class DiskDefaults {
         }
     }
 
-    private static <E extends Enum<E>> E oneOf(Class<E> type, String value) {
+    static <E extends Enum<E>> E oneOf(Class<E> type, String value) {
         for (E each : EnumSet.allOf(type)) {
             if (each.name().toLowerCase(Locale.ROOT).equals(value)) {
                 return each;

@@ -65,6 +65,10 @@ public final class SplitVirtqueue {
     /** Value of {@link #usedPublished} when the driver was last signalled. */
     private int usedSignalled;
 
+    private boolean kicksSuppressed;
+    /** {@link #availIdx} when kicks were suppressed. */
+    private int suppressedAtIdx;
+
     private boolean broken;
     private String brokenReason = "";
 
@@ -297,8 +301,13 @@ public final class SplitVirtqueue {
         return ((usedPublished - usedEvent - 1) & 0xffff) < sinceSignal;
     }
 
-    /** Asks the driver not to kick: the ring is being looked at anyway. */
+    /** Asks the driver not to kick: the ring is being looked at anyway. Cheap when it was asked before. */
     public void suppressKicks() {
+        if (kicksSuppressed && (!eventIdx || availIdx - suppressedAtIdx < 0x4000)) {
+            return; // The driver reads that line with each chain it adds: it is not written without need.
+        }
+        kicksSuppressed = true;
+        suppressedAtIdx = availIdx;
         if (eventIdx) {
             // Half the index space away: no kick until the driver has added that much.
             HostMemory.putU16(used + VirtqueueLayout.availEventOffset(size), availIdx + 0x8000);
@@ -313,6 +322,7 @@ public final class SplitVirtqueue {
      * @return whether something came in just before: the caller must look again rather than wait for a kick
      */
     public boolean requestKicks() {
+        kicksSuppressed = false;
         if (eventIdx) {
             HostMemory.putU16(used + VirtqueueLayout.availEventOffset(size), availIdx);
         } else {

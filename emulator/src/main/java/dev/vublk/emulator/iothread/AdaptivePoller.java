@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.emulator.iothread;
+
+import java.util.ArrayList;
+import java.util.function.Consumer;
+
+/**
+ * Which items a loop polls, and for how long before it sleeps. Runs on its IOThread.
+ *
+ * <p>Only recently active items are polled, so that a hundred idle disks cost the active one nothing: one that had nothing to
+ * do for a while leaves the list and is watched through its descriptor alone until that fires. The time adapts as in QEMU's
+ * {@code aio_poll}: it grows while work arrives soon after polling ended, and shrinks when it does not.
+ */
+final class AdaptivePoller {
+    /** First polling time; QEMU's. */
+    private static final long FIRST_NS = 4_000;
+
+    /** Looks at the items between two looks at the clock. Arbitrary: some hundred nanoseconds. */
+    private static final int SPINS = 32;
+
+    private final PollSettings settings;
+    private final Consumer<PolledItem> schedule;
+    private final ArrayList<PolledItem> items = new ArrayList<>();
+    private long pollNs;
+    private long nowNs;
+
+    /**
+     * @param schedule queues an item that has work
+     */
+    AdaptivePoller(PollSettings settings, Consumer<PolledItem> schedule) {
+        this.settings = settings;
+        this.schedule = schedule;
+    }
+
+    boolean isEnabled() {
+        return settings.maxNs() > 0;
+    }
+
+    /** How long the next polling lasts at most; 0: sleep at once. */
+    long pollNs() {
+        return items.isEmpty() ? 0 : pollNs;
+    }
+
+    /** Puts an item that has something to do on the list, or keeps it there. */
+    void onActive(PolledItem item) {
+        item.lastActiveNs = nowNs;
+        if (!item.polled && isEnabled()) {
+            item.polled = true;
+            items.add(item);
+        }
+    }
+
+    /** Takes an item that stops off the list. */
+    void remove(PolledItem item) {
+        if (item.polled) {
+            item.polled = false;
+            items.remove(item);
+        }
+    }
+
+    /** Polling begins. */
+    void begin() {
+        for (int i = 0; i < items.size(); i++) {
+            items.get(i).onPollBegin();
+        }
+    }
+
+    /** Looks at every item, some times. Returns whether one had something. */
+    boolean spin() {
+        int count = items.size();
+        for (int spin = 0; spin < SPINS; spin++) {
+            boolean found = false;
+            for (int i = 0; i < count; i++) {
+                PolledItem item = items.get(i);
+                if (item.poll()) {
+                    found = true;
+                    schedule.accept(item);
+                }
+            }
+            if (found) {
+                return true;
+            }
+            Thread.onSpinWait();
+        }
+        return false;
+    }
+
+    /** The loop is about to sleep, at {@code newNowNs}. Items that were idle for too long leave the list. */
+    void end(long newNowNs) {
+        nowNs = newNowNs;
+        for (int i = items.size() - 1; i >= 0; i--) {
+            PolledItem item = items.get(i);
+            if (item.onPollEnd()) {
+                schedule.accept(item);
+            } else if (nowNs - item.lastActiveNs > settings.idleNs()) {
+                item.polled = false;
+                items.remove(i);
+            }
+        }
+    }
+
+    /** Learns from how long it took, polling and sleeping, until there was work again. */
+    void onWork(long tookNs) {
+        if (tookNs <= pollNs) {
+            return; // The sweet spot.
+        }
+        if (tookNs > settings.maxNs()) {
+            pollNs = settings.shrink() == 0 ? 0 : pollNs / settings.shrink();
+        } else if (pollNs < settings.maxNs()) {
+            long grown = pollNs == 0 ? FIRST_NS : pollNs * (settings.grow() == 0 ? 2 : settings.grow());
+            pollNs = Math.min(grown, settings.maxNs());
+        }
+    }
+
+    /** How many items are polled. */
+    int count() {
+        return items.size();
+    }
+}
