@@ -6,6 +6,10 @@ import dev.vublk.emulator.worker.WorkerClient;
 import dev.vublk.emulator.worker.WorkerPool;
 import dev.vublk.emulator.worker.WorkerPoolConfig;
 import dev.vublk.emulator.worker.WorkerTask;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.Locale;
 import java.util.concurrent.LinkedBlockingQueue;
@@ -24,7 +28,8 @@ import org.jspecify.annotations.Nullable;
  * time between two ticks. In one tick it submits the whole burst, as an IOThread does that finds many requests in a
  * virtqueue. Three pools: this
  * project's; one that creates threads in the submitter under its lock, as {@code posix-aio-compat} did at first; and the
- * JDK's {@code ThreadPoolExecutor}. The first line is the loop that ticks alone: what the machine itself does to it.
+ * JDK's {@code ThreadPoolExecutor}. A stall is the pool's fault as far as the loop did not merely wait for its CPU, which
+ * the kernel gave to somebody else, a worker for one. The first line is the loop that ticks alone: what the machine itself does to it.
  * Arguments: rounds.
  */
 public final class WorkerBurstBench {
@@ -156,6 +161,7 @@ public final class WorkerBurstBench {
 
     private final Histogram submitNs = new Histogram(3);
     private final Histogram burstNs = new Histogram(3);
+    private final Histogram runDelayNs = new Histogram(3);
     private final Histogram stallNs = new Histogram(3);
     private final Histogram allRunningNs = new Histogram(3);
 
@@ -167,6 +173,7 @@ public final class WorkerBurstBench {
             if (round == 0) {
                 submitNs.reset();
                 burstNs.reset();
+                runDelayNs.reset();
                 stallNs.reset();
                 allRunningNs.reset();
             }
@@ -188,6 +195,7 @@ public final class WorkerBurstBench {
             ended.incrementAndGet();
         };
         int concurrent = Math.min(burst, MAX_THREADS);
+        long delayBeforeNs = runDelayNs();
         long longestNs = 0;
         long beginNs = System.nanoTime();
         long lastNs = beginNs;
@@ -209,13 +217,24 @@ public final class WorkerBurstBench {
             }
         }
         stallNs.recordValue(longestNs);
+        runDelayNs.recordValue(runDelayNs() - delayBeforeNs);
+    }
+
+    /** How long the calling thread was ready to run and did not: the second field of {@code schedstat}. */
+    private static long runDelayNs() {
+        try {
+            String text = Files.readString(Path.of("/proc/thread-self/schedstat"));
+            return Long.parseLong(text.split(" ", -1)[1]);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 
     private String result() {
         return String.format(
                 Locale.ROOT,
                 "submit us p50 %6.1f  p99 %7.1f  max %8.1f | submitting tick us, median %8.1f  max %8.1f"
-                        + " | longest stall us, median %8.1f"
+                        + " | longest stall us, median %8.1f, all waiting for the CPU %8.1f"
                         + " | all running after us, median %8.1f",
                 submitNs.getValueAtPercentile(50) / 1e3,
                 submitNs.getValueAtPercentile(99) / 1e3,
@@ -223,6 +242,7 @@ public final class WorkerBurstBench {
                 burstNs.getValueAtPercentile(50) / 1e3,
                 burstNs.getMaxValue() / 1e3,
                 stallNs.getValueAtPercentile(50) / 1e3,
+                runDelayNs.getValueAtPercentile(50) / 1e3,
                 allRunningNs.getValueAtPercentile(50) / 1e3);
     }
 
