@@ -6,6 +6,7 @@ import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
 import dev.vublk.emulator.iothread.FdMonitorKind;
 import dev.vublk.emulator.iothread.IOThread;
+import dev.vublk.emulator.iothread.IOThreadConfig;
 import dev.vublk.emulator.iothread.PollSettings;
 import dev.vublk.emulator.linux.CpuAffinity;
 import dev.vublk.emulator.worker.WorkerPool;
@@ -80,7 +81,8 @@ public final class Emulator implements AutoCloseable {
 
     private IOThread startThread(
             String name, @Nullable CpuAffinity cpus, FdMonitorKind monitorKind, PollSettings polling) {
-        IOThread thread = new IOThread(name, cpus, monitorKind, polling, coroutines, workers);
+        IOThread thread = new IOThread(
+                new IOThreadConfig(name, cpus, monitorKind, polling, config.coroutineShrinkMs()), coroutines, workers);
         thread.start();
         return thread;
     }

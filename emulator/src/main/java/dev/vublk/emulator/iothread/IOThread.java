@@ -23,11 +23,9 @@ import io.netty.channel.uring.IoUringIoHandlerConfig;
 import io.netty.util.concurrent.ThreadPerTaskExecutor;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Collections;
-import java.util.IdentityHashMap;
 import java.util.Objects;
-import java.util.Set;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
@@ -58,7 +56,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     private static final int LOOKS_SKIPPED = 64;
 
     private final String name;
-    private final @Nullable CpuAffinity cpus;
+    private final IOThreadConfig config;
     private final CoroutinePool coroutines;
     private final FdMonitor fdMonitor;
     private final @Nullable UringOperations operations;
@@ -73,9 +71,6 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     private final ArrayDeque<PassItem> starvedItems = new ArrayDeque<>();
 
     private final ArrayList<PassEndListener> passEndListeners = new ArrayList<>();
-
-    /** Coroutines made beyond the limit because the loop needed somebody to run it; when idle they are forgotten. */
-    private final Set<Coroutine> unpooled = Collections.newSetFromMap(new IdentityHashMap<>());
 
     /** What an owner does; one object for all of them. */
     private final Runnable passes = this::runPasses;
@@ -108,20 +103,13 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     /**
      * Makes the ring, but starts no thread yet. Throws {@link IllegalStateException} when io_uring is not to be had.
      *
-     * @param cpus processors the thread may run on, or null for all
-     * @param monitorKind what the loop waits with, not {@link FdMonitorKind#AUTO}
-     * @param polling how long it looks for work before it sleeps
+     * @param config how the thread is to be
      */
-    public IOThread(
-            String name,
-            @Nullable CpuAffinity cpus,
-            FdMonitorKind monitorKind,
-            PollSettings polling,
-            GlobalCoroutinePool coroutines,
-            WorkerPool workers) {
-        this.name = Objects.requireNonNull(name, "name");
-        this.cpus = cpus;
-        poller = new AdaptivePoller(polling, this::schedule);
+    public IOThread(IOThreadConfig config, GlobalCoroutinePool coroutines, WorkerPool workers) {
+        this.config = Objects.requireNonNull(config, "config");
+        this.name = config.name();
+        FdMonitorKind monitorKind = config.monitorKind();
+        poller = new AdaptivePoller(config.polling(), this::schedule);
         watchdog = new PassWatchdog(name);
         IoHandlerFactory handlers;
         if (monitorKind == FdMonitorKind.IO_URING) {
@@ -141,7 +129,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
         }
         loop = new Loop(new ThreadPerTaskExecutor(this::newThread), handlers);
         this.coroutines = new CoroutinePool(coroutines, loop, this::onCoroutineAvailable);
-        this.workers = workers.newClient(this);
+        this.workers = workers.newClient(loop::wakeUpLoop);
         ioContext = new LoopIoContext(this, operations, this.workers);
     }
 
@@ -162,6 +150,8 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
             if (fdMonitor instanceof UringFdMonitor uringMonitor) {
                 uringMonitor.registeredAs(loop.register(uringMonitor).get());
             }
+            Future<?> _ = loop.scheduleWithFixedDelay(
+                    coroutines::shrink, config.coroutineShrinkMs(), config.coroutineShrinkMs(), TimeUnit.MILLISECONDS);
             started = true;
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
@@ -178,6 +168,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     }
 
     private void prepare() {
+        CpuAffinity cpus = config.cpus();
         if (cpus != null) {
             int result = cpus.applyToCallingThread();
             if (result < 0) {
@@ -302,7 +293,8 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     /** What the thread does: hands the loop to one coroutine after the other. */
     private void runOwners() {
         while (!terminated) {
-            Coroutine next = takeCoroutine();
+            // At the limit the loop itself still needs somebody to run it; work that asks canSuspend does not.
+            Coroutine next = coroutines.takeRegardless();
             owner = next;
             current = next;
             try {
@@ -315,17 +307,6 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
         }
     }
 
-    /** At the limit the loop itself still needs somebody to run it: work that asks {@link #canSuspend} does not. */
-    private Coroutine takeCoroutine() {
-        Coroutine pooled = coroutines.take();
-        if (pooled != null) {
-            return pooled;
-        }
-        Coroutine extra = new Coroutine();
-        unpooled.add(extra);
-        return extra;
-    }
-
     /**
      * Something was thrown where nobody handles it: outside of an item, or, as the {@link InternalError} of guest memory that
      * is gone may be, a little later than where it happened. The loop goes on with the next coroutine, unless it fails
@@ -334,9 +315,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     private void onCoroutineDied(Coroutine coroutine, Throwable failure) {
         LOG.error("{}: a pass failed", name, failure);
         countFailedPass();
-        if (!unpooled.remove(coroutine)) {
-            coroutines.discard(coroutine);
-        }
+        coroutines.discard(coroutine);
         if (++failuresInARow > FAILURES_IN_A_ROW_MAX) {
             throw new IllegalStateException(name + " cannot go on", failure);
         }
@@ -354,9 +333,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
 
     private void releaseIfIdle(Coroutine coroutine) {
         if (coroutine.isIdle()) {
-            if (unpooled.isEmpty() || !unpooled.remove(coroutine)) {
-                coroutines.release(coroutine);
-            }
+            coroutines.release(coroutine);
             if (!starvedItems.isEmpty()) {
                 onCoroutineAvailable();
             }
@@ -600,6 +577,11 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
         @Override
         protected int runIo() {
             return ioHandler().run(context);
+        }
+
+        /** Ends the loop's sleep. Any thread. */
+        private void wakeUpLoop() {
+            wakeup(false);
         }
 
         /** As {@link #runIo}, without sleeping. */

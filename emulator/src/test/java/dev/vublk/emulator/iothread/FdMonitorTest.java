@@ -28,7 +28,8 @@ class FdMonitorTest {
     private IOThread loop;
 
     private void start(FdMonitorKind kind) {
-        loop = new IOThread("monitored", null, kind, PollSettings.OFF, new GlobalCoroutinePool(), workers);
+        loop = new IOThread(
+                new IOThreadConfig("monitored", kind, PollSettings.OFF), new GlobalCoroutinePool(), workers);
         loop.start();
     }
 

@@ -32,7 +32,8 @@ final class IOThreadTest {
 
     @BeforeEach
     void start() {
-        loop = new IOThread("test-loop", null, FdMonitorKind.IO_URING, PollSettings.DEFAULT, coroutines, workers);
+        loop = new IOThread(
+                new IOThreadConfig("test-loop", FdMonitorKind.IO_URING, PollSettings.DEFAULT), coroutines, workers);
         loop.start();
     }
 
@@ -250,7 +251,11 @@ final class IOThreadTest {
     }
 
     private static void startOnMissingProcessor(GlobalCoroutinePool coroutines, WorkerPool workers) {
-        new IOThread("test-unborn", CpuAffinity.of(8191), FdMonitorKind.IO_URING, PollSettings.OFF, coroutines, workers)
+        new IOThread(
+                        new IOThreadConfig(
+                                "test-unborn", CpuAffinity.of(8191), FdMonitorKind.IO_URING, PollSettings.OFF, 15_000),
+                        coroutines,
+                        workers)
                 .start();
     }
 

@@ -4,6 +4,7 @@ package dev.vublk.tools.cli;
 import dev.vublk.emulator.DiskConfig;
 import dev.vublk.emulator.EmulatorConfig;
 import dev.vublk.emulator.iothread.FdMonitorKind;
+import dev.vublk.emulator.iothread.IOThreadConfig;
 import dev.vublk.emulator.iothread.PollSettings;
 import dev.vublk.emulator.linux.CpuAffinity;
 import java.util.ArrayList;
@@ -76,6 +77,12 @@ final class RuntimeOptions {
             description = "How long an idle queue is still looked at (default 7000).")
     private long pollIdleMs = PollSettings.DEFAULT.idleNs() / NS_PER_MS;
 
+    @Option(
+            names = "--coroutine-shrink-ms",
+            paramLabel = "N",
+            description = "How often coroutines that were not needed are given up (default 15000).")
+    private long coroutineShrinkMs = IOThreadConfig.COROUTINE_SHRINK_MS_DEFAULT;
+
     /** Throws {@link TypeConversionException} with a line for the user. */
     EmulatorConfig configure(List<DiskConfig> disks) {
         if (ioThreads < 1 || ioThreads > 1024) {
@@ -103,6 +110,9 @@ final class RuntimeOptions {
         if (pollMaxNs < 0 || pollMaxNs > POLL_MAX_NS) {
             throw new TypeConversionException("--poll-max-ns: " + pollMaxNs + " is not from 0 to " + POLL_MAX_NS);
         }
+        if (coroutineShrinkMs < 1) {
+            throw new TypeConversionException("--coroutine-shrink-ms: " + coroutineShrinkMs + " is not at least 1");
+        }
         if (pollGrow < 0 || pollShrink < 0 || pollIdleMs < 0) {
             throw new TypeConversionException("--poll-grow, --poll-shrink and --poll-idle-ms must not be negative");
         }
@@ -113,7 +123,8 @@ final class RuntimeOptions {
                 workerThreadsMin,
                 workerThreadsMax,
                 fdMonitor,
-                new PollSettings(pollMaxNs, pollGrow, pollShrink, pollIdleMs * NS_PER_MS));
+                new PollSettings(pollMaxNs, pollGrow, pollShrink, pollIdleMs * NS_PER_MS),
+                coroutineShrinkMs);
     }
 
     /** {@code io_uring}, {@code epoll}, …. */
