@@ -22,7 +22,7 @@ import picocli.CommandLine.Spec;
         mixinStandardHelpOptions = true,
         versionProvider = VersionProvider.class,
         description = "Serves disks to virtual machines over vhost-user.",
-        subcommands = {ExportCommand.class, InfoCommand.class, CompletionCommand.class},
+        subcommands = {ExportCommand.class, InfoCommand.class, BenchCommand.class, CompletionCommand.class},
         synopsisSubcommandLabel = "COMMAND",
         footerHeading = "%nExamples:%n",
         footer = {
