@@ -23,12 +23,18 @@ import java.lang.invoke.VarHandle;
 /**
  * The driver's side of a split virtqueue in memory that the caller provides. One thread.
  *
- * <p>A well-behaved driver uses {@link #add}, {@link #publish}, {@link #shouldKick} and {@link #pollUsed}. The methods
+ * <p>A well-behaved driver uses {@link #add} or {@link #addPrepared}, {@link #publish}, {@link #shouldKick} and {@link #pollUsed}. The methods
  * named {@code raw…} write what no driver may write, for tests of the device.
  */
 public final class DriverVirtqueue {
     /** {@link #add} found too few free descriptors. */
     public static final int NO_HEAD = -1;
+
+    /** What {@link #prepared} says of a head: an ordinary chain or none, a prepared one that is the driver's, or the device's. */
+    private static final byte NOT_PREPARED = 0;
+
+    private static final byte PREPARED = 1;
+    private static final byte PREPARED_IN_FLIGHT = 2;
 
     private final int size;
     private final int mask;
@@ -39,6 +45,7 @@ public final class DriverVirtqueue {
 
     private final int[] nextFree;
     private final int[] chainLength;
+    private final byte[] prepared;
     private int firstFree;
     private int freeCount;
 
@@ -61,6 +68,7 @@ public final class DriverVirtqueue {
         used = desc + usedOffset(size);
         nextFree = new int[size];
         chainLength = new int[size];
+        prepared = new byte[size];
         reset();
     }
 
@@ -84,6 +92,8 @@ public final class DriverVirtqueue {
         HostMemory.fill(desc, bytes(size), (byte) 0);
         for (int i = 0; i < size; i++) {
             nextFree[i] = i + 1;
+            chainLength[i] = 0;
+            prepared[i] = NOT_PREPARED;
         }
         firstFree = 0;
         freeCount = size;
@@ -116,6 +126,41 @@ public final class DriverVirtqueue {
      * @return the head index, or {@link #NO_HEAD} when too few descriptors are free
      */
     public int add(long[] guestAddresses, int[] lengths, int readable, int writable) {
+        int head = link(guestAddresses, lengths, readable, writable);
+        return head == NO_HEAD ? NO_HEAD : takeHead(head, readable + writable);
+    }
+
+    /** As {@link #add}, with one descriptor that points to a table of {@code entries} the caller has written. */
+    public int addIndirect(long tableGuestAddress, int entries) {
+        int head = linkIndirect(tableGuestAddress, entries);
+        return head == NO_HEAD ? NO_HEAD : takeHead(head, 1);
+    }
+
+    /**
+     * Writes a chain that is used again and again: its descriptors stay taken, and {@link #addPrepared} adds it each time
+     * without writing them. The parameters are those of {@link #add}.
+     */
+    public int prepare(long[] guestAddresses, int[] lengths, int readable, int writable) {
+        int head = link(guestAddresses, lengths, readable, writable);
+        return head == NO_HEAD ? NO_HEAD : keepHead(head, readable + writable);
+    }
+
+    /** As {@link #prepare}, with an indirect table as in {@link #addIndirect}. */
+    public int prepareIndirect(long tableGuestAddress, int entries) {
+        int head = linkIndirect(tableGuestAddress, entries);
+        return head == NO_HEAD ? NO_HEAD : keepHead(head, 1);
+    }
+
+    /** Adds a prepared chain, not yet visible to the device. It must not be in flight. */
+    public void addPrepared(int head) {
+        if (prepared[head] != PREPARED) {
+            throw new IllegalStateException("chain " + head + " is in flight, or was never prepared");
+        }
+        prepared[head] = PREPARED_IN_FLIGHT;
+        rawAvailable(head);
+    }
+
+    private int link(long[] guestAddresses, int[] lengths, int readable, int writable) {
         int count = readable + writable;
         if (count > freeCount) {
             return NO_HEAD;
@@ -129,26 +174,30 @@ public final class DriverVirtqueue {
             index = next;
         }
         firstFree = index;
-        takeHead(head, count);
         return head;
     }
 
-    /** As {@link #add}, with one descriptor that points to a table of {@code entries} the caller has written. */
-    public int addIndirect(long tableGuestAddress, int entries) {
+    private int linkIndirect(long tableGuestAddress, int entries) {
         if (freeCount == 0) {
             return NO_HEAD;
         }
         int head = firstFree;
         firstFree = nextFree[head];
         rawDescriptor(head, tableGuestAddress, entries * DESC_BYTES, VIRTQ_DESC_F_INDIRECT, 0);
-        takeHead(head, 1);
         return head;
     }
 
-    private void takeHead(int head, int count) {
+    private int takeHead(int head, int count) {
         freeCount -= count;
         chainLength[head] = count;
         rawAvailable(head);
+        return head;
+    }
+
+    private int keepHead(int head, int count) {
+        freeCount -= count;
+        prepared[head] = PREPARED;
+        return head;
     }
 
     /** Shows the device everything added. */
@@ -174,15 +223,29 @@ public final class DriverVirtqueue {
 
     /** Takes the next used element, if any: {@link #usedId} and {@link #usedBytes} then tell about it. */
     public boolean pollUsed() {
-        if (HostMemory.getU16Acquire(used + USED_IDX) == (usedIdx & 0xffff)) {
+        if (countUsed() == 0) {
             return false;
         }
+        takeUsed();
+        return true;
+    }
+
+    /** How many used elements wait, with one look at the device's index. */
+    public int countUsed() {
+        return (HostMemory.getU16Acquire(used + USED_IDX) - usedIdx) & 0xffff;
+    }
+
+    /** Takes the next used element, of which {@link #countUsed} has told. */
+    public void takeUsed() {
         long element = HostMemory.getLong(used + USED_RING + (long) USED_ELEM_BYTES * (usedIdx & mask));
         usedIdx++;
         usedId = (int) element;
         usedBytes = (int) (element >>> 32);
-        free(usedId);
-        return true;
+        if (usedId >= 0 && usedId < size && prepared[usedId] == PREPARED_IN_FLIGHT) {
+            prepared[usedId] = PREPARED;
+        } else {
+            free(usedId);
+        }
     }
 
     private void free(int head) {

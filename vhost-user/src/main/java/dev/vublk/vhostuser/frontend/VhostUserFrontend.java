@@ -265,6 +265,11 @@ public final class VhostUserFrontend implements AutoCloseable {
         return Wire.wrap(bytes);
     }
 
+    /** Whether the back end has closed the connection, or says something unasked, which is as unusual. Does not wait. */
+    public boolean hasEnded() {
+        return Poll.await(fd, Poll.POLLIN, -1, 0) > 0;
+    }
+
     /** Waits until the back end closes the connection; true when it does so without sending anything more. */
     public boolean awaitEnd() throws IOException {
         return receive(new byte[1], 0) == 0;

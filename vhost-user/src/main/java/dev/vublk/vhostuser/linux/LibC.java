@@ -48,6 +48,8 @@ public interface LibC {
 
     int poll(long pollFdsAddress, long pollFdCount, int timeoutMs);
 
+    int ppoll(long pollFdsAddress, long pollFdCount, long timespecAddress, long signalMaskAddress);
+
     /** {@code hint} is a Pointer for the reason given above; null is the null pointer. */
     long mmap(@Nullable Pointer hint, long lengthBytes, int protection, int flags, int fd, long offsetBytes);
 
