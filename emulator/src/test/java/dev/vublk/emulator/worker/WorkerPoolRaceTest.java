@@ -14,10 +14,11 @@ import org.junit.jupiter.api.Timeout;
 @Timeout(60)
 class WorkerPoolRaceTest {
     private final BlockingQueue<Worker> workers = new LinkedBlockingQueue<>();
-    private final WorkerPool pool = new WorkerPool(WorkerPoolConfig.DEFAULT.withThreads(0, 2), body -> {
-        workers.add((Worker) body);
-        return Thread.ofPlatform().unstarted(() -> {});
-    });
+    /** The thread hands its worker to the test and ends: it is started only when the worker has its place. */
+    private final WorkerPool pool = new WorkerPool(
+            WorkerPoolConfig.DEFAULT.withThreads(0, 2),
+            body -> Thread.ofPlatform().unstarted(() -> workers.add((Worker) body)));
+
     private final WorkerClient client = pool.newClient(() -> {});
 
     @SuppressWarnings("NullAway.Init") // by park()

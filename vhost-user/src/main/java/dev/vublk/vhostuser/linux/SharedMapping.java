@@ -11,6 +11,7 @@ public final class SharedMapping {
     private static final int MAP_SHARED = 1;
     private static final int MAP_NORESERVE = 0x4000;
     private static final int MFD_CLOEXEC = 1;
+    private static final int MFD_HUGETLB = 4;
 
     private SharedMapping() {}
 
@@ -28,7 +29,16 @@ public final class SharedMapping {
 
     /** A new memory file without a name in any directory: its descriptor, or a negative errno. */
     public static int createMemoryFile(String name, long sizeBytes) {
-        int fd = (int) LibC.check(LibC.INSTANCE.memfd_create(name, MFD_CLOEXEC));
+        return createMemoryFile(name, sizeBytes, MFD_CLOEXEC);
+    }
+
+    /** As {@link #createMemoryFile}, of huge pages of the default size; {@code sizeBytes} is a multiple of it. */
+    public static int createHugePageFile(String name, long sizeBytes) {
+        return createMemoryFile(name, sizeBytes, MFD_CLOEXEC | MFD_HUGETLB);
+    }
+
+    private static int createMemoryFile(String name, long sizeBytes, int flags) {
+        int fd = (int) LibC.check(LibC.INSTANCE.memfd_create(name, flags));
         if (fd < 0) {
             return fd;
         }
