@@ -2,9 +2,11 @@
 package dev.vublk.emulator;
 
 import dev.vublk.blockdev.BlockDrivers;
+import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
 import dev.vublk.emulator.iothread.FdMonitorKind;
 import dev.vublk.emulator.iothread.IOThread;
+import dev.vublk.emulator.iothread.IOThreadConfig;
 import dev.vublk.emulator.iothread.PollSettings;
 import dev.vublk.emulator.linux.CpuAffinity;
 import dev.vublk.emulator.worker.WorkerPool;
@@ -13,6 +15,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
 import org.jspecify.annotations.Nullable;
@@ -78,7 +81,8 @@ public final class Emulator implements AutoCloseable {
 
     private IOThread startThread(
             String name, @Nullable CpuAffinity cpus, FdMonitorKind monitorKind, PollSettings polling) {
-        IOThread thread = new IOThread(name, cpus, monitorKind, polling, coroutines, workers);
+        IOThread thread = new IOThread(
+                new IOThreadConfig(name, cpus, monitorKind, polling, config.coroutineShrinkMs()), coroutines, workers);
         thread.start();
         return thread;
     }
@@ -89,6 +93,30 @@ public final class Emulator implements AutoCloseable {
             throw new IllegalStateException("not started");
         }
         return started;
+    }
+
+    /** What each disk can do, in the order of the configuration; after {@link #start}. */
+    public List<BlockLimits> diskLimits() {
+        return exports.stream().map(VhostUserBlkExport::limits).toList();
+    }
+
+    /** What every loop's coroutines are doing, and the worker pool's counters: for diagnosis. Any thread. */
+    public String dump() {
+        StringBuilder text = new StringBuilder();
+        List<IOThread> loops = new ArrayList<>(ioThreads);
+        loops.add(startedControlLoop());
+        for (IOThread loop : loops) {
+            text.append(loop.name()).append(": ").append(dump(loop)).append('\n');
+        }
+        return text.append(workers).append('\n').toString();
+    }
+
+    private static String dump(IOThread loop) {
+        CompletableFuture<String> dump = new CompletableFuture<>();
+        loop.execute(() -> dump.complete(loop.dumpCoroutines()));
+        return dump.completeOnTimeout("does not answer: its thread is blocked or busy\n", 2, TimeUnit.SECONDS)
+                        .join()
+                + loop.slowPasses() + " passes took longer than 1 ms";
     }
 
     /** Completes when no export accepts front ends any more (inherited connections have ended, or {@link #close}). */

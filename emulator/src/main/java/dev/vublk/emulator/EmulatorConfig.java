@@ -2,6 +2,7 @@
 package dev.vublk.emulator;
 
 import dev.vublk.emulator.iothread.FdMonitorKind;
+import dev.vublk.emulator.iothread.IOThreadConfig;
 import dev.vublk.emulator.iothread.PollSettings;
 import dev.vublk.emulator.linux.CpuAffinity;
 import java.util.List;
@@ -16,6 +17,7 @@ import java.util.List;
  * @param workerThreadsMax most worker threads at once, at least 1
  * @param fdMonitor what the loops wait with
  * @param polling how long IOThreads look for work before they sleep
+ * @param coroutineShrinkMs how often threads give up coroutines that the last period did not need, at least 1
  */
 public record EmulatorConfig(
         List<DiskConfig> disks,
@@ -24,7 +26,8 @@ public record EmulatorConfig(
         int workerThreadsMin,
         int workerThreadsMax,
         FdMonitorKind fdMonitor,
-        PollSettings polling) {
+        PollSettings polling,
+        long coroutineShrinkMs) {
     /** With polling and monitor as they suit most. */
     public EmulatorConfig(
             List<DiskConfig> disks,
@@ -39,7 +42,8 @@ public record EmulatorConfig(
                 workerThreadsMin,
                 workerThreadsMax,
                 FdMonitorKind.AUTO,
-                PollSettings.DEFAULT);
+                PollSettings.DEFAULT,
+                IOThreadConfig.COROUTINE_SHRINK_MS_DEFAULT);
     }
 
     public EmulatorConfig {

@@ -3,6 +3,7 @@ package dev.vublk.emulator;
 
 import dev.vublk.blockdev.BlockChannel;
 import dev.vublk.blockdev.BlockDriver;
+import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.emulator.iothread.IOThread;
 import dev.vublk.emulator.iothread.LoopControlContext;
 import dev.vublk.emulator.virtioblk.VirtioBlkDevice;
@@ -54,6 +55,10 @@ final class VhostUserBlkExport implements AutoCloseable {
     private VhostUserDevice newDevice() {
         return new VirtioBlkDevice(
                 config.block().image(), controlLoop, ioThreads, channels, driver.limits(), config.device());
+    }
+
+    BlockLimits limits() {
+        return driver.limits();
     }
 
     /** Begins to accept front ends. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.emulator;
 
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -111,7 +112,7 @@ final class EmulatorTest {
         try (Emulator emulator = new Emulator(config(disks), new GlobalCoroutinePool(4, 1), BlockDrivers::open)) {
             emulator.start();
             for (DiskConfig disk : disks) {
-                try (Guest guest = Guest.connect(disk.listener().path(), 0)) {
+                try (Guest guest = Guest.connect(requireNonNull(disk.listener().path()), 0)) {
                     assertThat(guest.queue().run(GuestRequest.read(0, 512)).status())
                             .isEqualTo(GuestRequest.OK);
                 }

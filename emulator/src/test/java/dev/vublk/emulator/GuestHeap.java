@@ -2,6 +2,7 @@
 package dev.vublk.emulator;
 
 import java.util.Map;
+import java.util.Objects;
 import java.util.TreeMap;
 
 /** Hands out pieces of an address range: first fit, neighbours joined again. One thread. */
@@ -17,12 +18,17 @@ final class GuestHeap {
 
     long allocate(long bytes) {
         long length = roundUp(bytes);
+        long address = firstFit(length);
+        long present = Objects.requireNonNull(free.remove(address));
+        if (present > length) {
+            free.put(address + length, present - length);
+        }
+        return address;
+    }
+
+    private long firstFit(long length) {
         for (Map.Entry<Long, Long> piece : free.entrySet()) {
             if (piece.getValue() >= length) {
-                free.remove(piece.getKey());
-                if (piece.getValue() > length) {
-                    free.put(piece.getKey() + length, piece.getValue() - length);
-                }
                 return piece.getKey();
             }
         }

@@ -50,11 +50,9 @@ public final class GuestRequest {
     }
 
     public static GuestRequest of(int type, long sector) {
-        return ofBytes(littleEndian(HEADER_BYTES)
-                .putInt(type)
-                .putInt(0)
-                .putLong(sector)
-                .array());
+        byte[] header = new byte[HEADER_BYTES];
+        littleEndian(header).putInt(type).putInt(0).putLong(sector);
+        return ofBytes(header);
     }
 
     /** Anything in place of header and data. */
@@ -72,15 +70,16 @@ public final class GuestRequest {
 
     /** A DISCARD or WRITE_ZEROES of ranges: sector, sector count, flags, and so on. */
     public static GuestRequest ranges(int type, long... ranges) {
-        ByteBuffer bytes = littleEndian(ranges.length / 3 * 16);
+        byte[] segments = new byte[ranges.length / 3 * 16];
+        ByteBuffer bytes = littleEndian(segments);
         for (int i = 0; i < ranges.length; i += 3) {
             bytes.putLong(ranges[i]).putInt((int) ranges[i + 1]).putInt((int) ranges[i + 2]);
         }
-        return of(type, 0).data(bytes.array());
+        return of(type, 0).data(segments);
     }
 
-    private static ByteBuffer littleEndian(int bytes) {
-        return ByteBuffer.allocate(bytes).order(ByteOrder.LITTLE_ENDIAN);
+    private static ByteBuffer littleEndian(byte[] bytes) {
+        return ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
     }
 
     /** Appends to what the device reads. */

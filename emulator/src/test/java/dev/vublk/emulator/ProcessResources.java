@@ -10,7 +10,7 @@ import java.util.stream.Stream;
 /**
  * What this process holds that a leak would add to.
  *
- * @param fds open descriptors
+ * @param fds open descriptors, but for the files that the virtual machine opens and closes when it loads classes
  * @param guestMappings mappings of guests' memory files, ours and theirs
  * @param rings mappings of io_uring rings
  * @param threads live threads of the emulator and of tests' loops
@@ -19,8 +19,8 @@ public record ProcessResources(long fds, long guestMappings, long rings, long th
 
     public static ProcessResources now() {
         try (Stream<Path> fds = Files.list(Path.of("/proc/self/fd"))) {
-            return new ProcessResources(
-                    fds.count(), mappings("memfd:vublk-guest"), mappings("io_uring"), liveThreads());
+            long count = fds.filter(ProcessResources::isOurs).count();
+            return new ProcessResources(count, mappings("memfd:vublk-guest"), mappings("io_uring"), liveThreads());
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
@@ -32,6 +32,15 @@ public record ProcessResources(long fds, long guestMappings, long rings, long th
                 && guestMappings <= before.guestMappings
                 && rings <= before.rings
                 && threads <= before.threads;
+    }
+
+    private static boolean isOurs(Path fd) {
+        try {
+            String target = Files.readSymbolicLink(fd).toString();
+            return !target.endsWith(".jar") && !target.startsWith("/proc/") && !target.startsWith("/usr/lib/jvm/");
+        } catch (IOException e) {
+            return false; // Closed since it was listed.
+        }
     }
 
     private static long mappings(String name) throws IOException {

@@ -3,6 +3,7 @@ package dev.vublk.emulator.coroutine;
 
 import static java.util.Objects.requireNonNull;
 
+import dev.vublk.emulator.trace.PoolRefillEvent;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.util.Arrays;
@@ -86,6 +87,18 @@ public final class CoroutinePool implements AutoCloseable {
         return coroutine;
     }
 
+    /**
+     * As {@link #take}, but goes over the limit rather than return null. For the loop itself, which cannot wait for its
+     * turn; one at a time, so that the limit is exceeded by one coroutine a loop at most.
+     */
+    public Coroutine takeRegardless() {
+        if (current.isEmpty() && !refill()) {
+            global.accountRegardless();
+            addNew();
+        }
+        return requireNonNull(take());
+    }
+
     /** Whether the next {@link #take} on this thread will succeed; so a caller can ask before it commits itself. */
     public boolean canTake() {
         return !current.isEmpty() || refill();
@@ -113,6 +126,9 @@ public final class CoroutinePool implements AutoCloseable {
         }
         current = batch;
         POOLED.setOpaque(this, pooled + batch.count());
+        if (PoolRefillEvent.isOn()) {
+            PoolRefillEvent.record(batch.count(), 0);
+        }
         return true;
     }
 
@@ -122,10 +138,17 @@ public final class CoroutinePool implements AutoCloseable {
         } else if (!global.tryAccount()) {
             return false;
         }
+        addNew();
+        if (PoolRefillEvent.isOn()) {
+            PoolRefillEvent.record(0, 1);
+        }
+        return true;
+    }
+
+    private void addNew() {
         current.push(new Coroutine());
         POOLED.setOpaque(this, pooled + 1);
         CREATED.setOpaque(this, created + 1);
-        return true;
     }
 
     private void enterRegister(Coroutine coroutine) {

@@ -151,6 +151,11 @@ public final class GlobalCoroutinePool {
         return false;
     }
 
+    /** Counts one more coroutine, even above the limit. */
+    void accountRegardless() {
+        accounted.incrementAndGet();
+    }
+
     void unaccount(int count) {
         accounted.addAndGet(-count);
         if (hungry > 0) {

@@ -9,6 +9,8 @@ import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
 import dev.vublk.emulator.linux.CpuAffinity;
 import dev.vublk.emulator.linux.EpollPoller;
 import dev.vublk.emulator.linux.PollPoller;
+import dev.vublk.emulator.trace.CoroutineSwitchesEvent;
+import dev.vublk.emulator.trace.PollModeEvent;
 import dev.vublk.emulator.worker.WorkerClient;
 import dev.vublk.emulator.worker.WorkerPool;
 import dev.vublk.vhostuser.linux.Errno;
@@ -21,11 +23,9 @@ import io.netty.channel.uring.IoUringIoHandlerConfig;
 import io.netty.util.concurrent.ThreadPerTaskExecutor;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Collections;
-import java.util.IdentityHashMap;
 import java.util.Objects;
-import java.util.Set;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
@@ -52,8 +52,11 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     /** After so many failed passes without a whole one between them there is no hope. Arbitrary. */
     private static final int FAILURES_IN_A_ROW_MAX = 100;
 
+    /** While it polls, the loop looks at descriptors once in so many rounds. A power of two, otherwise arbitrary. */
+    private static final int LOOKS_SKIPPED = 64;
+
     private final String name;
-    private final @Nullable CpuAffinity cpus;
+    private final IOThreadConfig config;
     private final CoroutinePool coroutines;
     private final FdMonitor fdMonitor;
     private final @Nullable UringOperations operations;
@@ -68,9 +71,6 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     private final ArrayDeque<PassItem> starvedItems = new ArrayDeque<>();
 
     private final ArrayList<PassEndListener> passEndListeners = new ArrayList<>();
-
-    /** Coroutines made beyond the limit because the loop needed somebody to run it; when idle they are forgotten. */
-    private final Set<Coroutine> unpooled = Collections.newSetFromMap(new IdentityHashMap<>());
 
     /** What an owner does; one object for all of them. */
     private final Runnable passes = this::runPasses;
@@ -87,6 +87,14 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     /** Passes that ended in an exception since the last whole one. */
     private int failuresInARow;
 
+    /** Keeps an eye on how long passes take. */
+    private final PassWatchdog watchdog;
+
+    /** Passes that ended in an exception, ever; written by the loop only. */
+    private volatile long failedPasses;
+
+    private int looksSkipped;
+
     private boolean terminated;
 
     /** Written by whoever makes the loop run first. */
@@ -95,20 +103,14 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     /**
      * Makes the ring, but starts no thread yet. Throws {@link IllegalStateException} when io_uring is not to be had.
      *
-     * @param cpus processors the thread may run on, or null for all
-     * @param monitorKind what the loop waits with, not {@link FdMonitorKind#AUTO}
-     * @param polling how long it looks for work before it sleeps
+     * @param config how the thread is to be
      */
-    public IOThread(
-            String name,
-            @Nullable CpuAffinity cpus,
-            FdMonitorKind monitorKind,
-            PollSettings polling,
-            GlobalCoroutinePool coroutines,
-            WorkerPool workers) {
-        this.name = Objects.requireNonNull(name, "name");
-        this.cpus = cpus;
-        poller = new AdaptivePoller(polling, this::schedule);
+    public IOThread(IOThreadConfig config, GlobalCoroutinePool coroutines, WorkerPool workers) {
+        this.config = Objects.requireNonNull(config, "config");
+        this.name = config.name();
+        FdMonitorKind monitorKind = config.monitorKind();
+        poller = new AdaptivePoller(config.polling(), this::schedule);
+        watchdog = new PassWatchdog(name);
         IoHandlerFactory handlers;
         if (monitorKind == FdMonitorKind.IO_URING) {
             if (!IoUring.isAvailable()) {
@@ -127,7 +129,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
         }
         loop = new Loop(new ThreadPerTaskExecutor(this::newThread), handlers);
         this.coroutines = new CoroutinePool(coroutines, loop, this::onCoroutineAvailable);
-        this.workers = workers.newClient(this);
+        this.workers = workers.newClient(loop::wakeUpLoop);
         ioContext = new LoopIoContext(this, operations, this.workers);
     }
 
@@ -148,13 +150,16 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
             if (fdMonitor instanceof UringFdMonitor uringMonitor) {
                 uringMonitor.registeredAs(loop.register(uringMonitor).get());
             }
+            Future<?> _ = loop.scheduleWithFixedDelay(
+                    coroutines::shrink, config.coroutineShrinkMs(), config.coroutineShrinkMs(), TimeUnit.MILLISECONDS);
             started = true;
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new IllegalStateException("interrupted while starting " + name, e);
         } catch (ExecutionException e) {
             Throwable cause = Objects.requireNonNullElse(e.getCause(), e);
-            throw new IllegalStateException("cannot start " + name + ": " + cause.getMessage(), cause);
+            String reason = cause instanceof IllegalStateException ? cause.getMessage() : cause.toString();
+            throw new IllegalStateException("cannot start " + name + ": " + reason, cause);
         } finally {
             if (!started) {
                 close();
@@ -163,6 +168,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     }
 
     private void prepare() {
+        CpuAffinity cpus = config.cpus();
         if (cpus != null) {
             int result = cpus.applyToCallingThread();
             if (result < 0) {
@@ -287,7 +293,8 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     /** What the thread does: hands the loop to one coroutine after the other. */
     private void runOwners() {
         while (!terminated) {
-            Coroutine next = takeCoroutine();
+            // At the limit the loop itself still needs somebody to run it; work that asks canSuspend does not.
+            Coroutine next = coroutines.takeRegardless();
             owner = next;
             current = next;
             try {
@@ -300,17 +307,6 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
         }
     }
 
-    /** At the limit the loop itself still needs somebody to run it: work that asks {@link #canSuspend} does not. */
-    private Coroutine takeCoroutine() {
-        Coroutine pooled = coroutines.take();
-        if (pooled != null) {
-            return pooled;
-        }
-        Coroutine extra = new Coroutine();
-        unpooled.add(extra);
-        return extra;
-    }
-
     /**
      * Something was thrown where nobody handles it: outside of an item, or, as the {@link InternalError} of guest memory that
      * is gone may be, a little later than where it happened. The loop goes on with the next coroutine, unless it fails
@@ -318,19 +314,26 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
      */
     private void onCoroutineDied(Coroutine coroutine, Throwable failure) {
         LOG.error("{}: a pass failed", name, failure);
-        if (!unpooled.remove(coroutine)) {
-            coroutines.discard(coroutine);
-        }
+        countFailedPass();
+        coroutines.discard(coroutine);
         if (++failuresInARow > FAILURES_IN_A_ROW_MAX) {
             throw new IllegalStateException(name + " cannot go on", failure);
         }
     }
 
+    @SuppressWarnings("NonAtomicVolatileUpdate") // written by the loop only; volatile for those who read
+    private void countFailedPass() {
+        failedPasses++;
+    }
+
+    /** Passes that ended in an exception since the thread started: 0 unless there is a mistake of ours. Any thread. */
+    public long failedPasses() {
+        return failedPasses;
+    }
+
     private void releaseIfIdle(Coroutine coroutine) {
         if (coroutine.isIdle()) {
-            if (unpooled.isEmpty() || !unpooled.remove(coroutine)) {
-                coroutines.release(coroutine);
-            }
+            coroutines.release(coroutine);
             if (!starvedItems.isEmpty()) {
                 onCoroutineAvailable();
             }
@@ -361,6 +364,9 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
         } else {
             loop.runIo();
             workers.onAwake();
+            if (loop.slept) {
+                watchdog.begin(System.nanoTime());
+            }
         }
         loop.runTasks();
         workers.drainCompletions(Integer.MAX_VALUE);
@@ -370,33 +376,58 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
 
     /** Looks for work in user space for a while, then asks everybody for signals and sleeps until there is one. */
     private void pollOrSleep() {
-        long beginNs = System.nanoTime();
+        long beginNs = watchdog.lastEndNs();
         if (poller.pollNs() > 0 && foundByPolling(beginNs)) {
             return;
         }
         poller.end(beginNs);
         loop.runIo();
         workers.onAwake();
+        long awakeNs = System.nanoTime();
+        watchdog.begin(awakeNs);
         if (loop.slept) {
-            poller.onWork(System.nanoTime() - beginNs);
+            long pollNsBefore = poller.pollNs();
+            poller.onWork(awakeNs - beginNs);
+            if (poller.pollNs() != pollNsBefore && PollModeEvent.isOn()) {
+                PollModeEvent.record(name, poller.pollNs(), poller.count());
+            }
         }
     }
 
     private boolean foundByPolling(long beginNs) {
-        long deadlineNs = beginNs + poller.pollNs();
+        long nowNs = beginNs;
         poller.begin();
         do {
             boolean found = poller.spin();
-            // Takes completions from the ring without a system call, submits what waits.
-            loop.lookAtIo();
+            if (isIoExpected()) {
+                // Takes completions from the ring without a system call, submits what waits.
+                loop.lookAtIo();
+            }
             if (found || hasWork() || loop.hasTasksNow() || workers.hasCompletions()) {
+                watchdog.begin(nowNs);
                 return true;
             }
-        } while (System.nanoTime() < deadlineNs);
+            nowNs = System.nanoTime();
+        } while (nowNs - beginNs < poller.pollNs());
         return false;
     }
 
+    /** Operations of this loop are looked after each time; descriptors only now and then, as looking makes garbage. */
+    private boolean isIoExpected() {
+        if (operations != null && operations.inFlight() > 0) {
+            return true;
+        }
+        return (++looksSkipped & (LOOKS_SKIPPED - 1)) == 0;
+    }
+
     private void resumeCoroutines() {
+        if (resumable.isEmpty()) {
+            return;
+        }
+        watchdog.ran("resumed coroutines");
+        if (CoroutineSwitchesEvent.isOn()) {
+            CoroutineSwitchesEvent.record(name, resumable.size());
+        }
         // Those that are woken meanwhile wait for the next pass, so that a pass is bounded.
         for (int left = resumable.size(); left > 0; left--) {
             Coroutine next = resumable.remove();
@@ -415,6 +446,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     private void runItem(PassItem item) {
         item.queued = false;
         currentItem = item;
+        watchdog.ran(item);
         try {
             item.run();
         } catch (Throwable t) {
@@ -434,6 +466,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
         }
         passEndListeners.clear();
         failuresInARow = 0;
+        watchdog.end();
     }
 
     private void leavePool() {
@@ -446,6 +479,11 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
 
     private boolean hasWork() {
         return !items.isEmpty() || !resumable.isEmpty();
+    }
+
+    /** Passes that took longer than a millisecond. Any thread; a little old. */
+    public long slowPasses() {
+        return watchdog.slowPasses();
     }
 
     /** Coroutines that are suspended in the middle of something, with where they stand. On this thread only. */
@@ -539,6 +577,11 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
         @Override
         protected int runIo() {
             return ioHandler().run(context);
+        }
+
+        /** Ends the loop's sleep. Any thread. */
+        private void wakeUpLoop() {
+            wakeup(false);
         }
 
         /** As {@link #runIo}, without sleeping. */

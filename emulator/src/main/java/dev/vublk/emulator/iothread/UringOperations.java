@@ -98,6 +98,18 @@ final class UringOperations implements IoRing, IoUringIoHandle {
         }
         short slot = freeSlots[--freeCount];
         waiting[slot] = loop.currentCoroutine();
+        submit(slot, opcode, fd, offset, address, length, rwFlags);
+        loop.suspendCurrent();
+        int result = results[slot];
+        freeSlots[freeCount++] = slot;
+        if (!slotWaiters.isEmpty()) {
+            slotWaiters.wakeOne();
+        }
+        return result;
+    }
+
+    /** Small, and apart from the wait, so that the compiler inlines all of it and the operation object never exists. */
+    private void submit(short slot, byte opcode, int fd, long offset, long address, int length, int rwFlags) {
         registration()
                 .submit(new IoUringIoOps(
                         opcode,
@@ -113,13 +125,6 @@ final class UringOperations implements IoRing, IoUringIoHandle {
                         (short) 0,
                         0,
                         0L));
-        loop.suspendCurrent();
-        int result = results[slot];
-        freeSlots[freeCount++] = slot;
-        if (!slotWaiters.isEmpty()) {
-            slotWaiters.wakeOne();
-        }
-        return result;
     }
 
     @Override

@@ -107,6 +107,18 @@ public final class CpuAffinity {
         return cpus.get(cpu);
     }
 
+    /** This set without {@code cpu}; this set itself when nothing would be left. */
+    public CpuAffinity without(int cpu) {
+        BitSet rest = (BitSet) cpus.clone();
+        rest.clear(cpu);
+        return rest.isEmpty() ? this : new CpuAffinity(rest);
+    }
+
+    /** Whether a CPU is in both sets. */
+    public boolean intersects(CpuAffinity other) {
+        return cpus.intersects(other.cpus);
+    }
+
     /** How many CPUs are in the set. */
     public int count() {
         return cpus.cardinality();

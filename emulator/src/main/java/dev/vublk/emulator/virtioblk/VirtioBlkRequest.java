@@ -28,6 +28,9 @@ final class VirtioBlkRequest {
 
     long statusAddress;
 
+    /** What it ended with. */
+    int status;
+
     VirtioBlkRequest(Arena arena, int bufferCountMax, int rangesMax) {
         chain = new DescriptorChain(arena, bufferCountMax);
         rangeOffsets = new long[rangesMax];

@@ -3,6 +3,7 @@ package dev.vublk.emulator.worker;
 
 import static java.util.Objects.requireNonNull;
 
+import dev.vublk.emulator.trace.WorkerSpawnEvent;
 import org.jspecify.annotations.Nullable;
 
 /** One thread of a {@link WorkerPool}: runs tasks until it has been idle for long or the pool is closed. */
@@ -44,6 +45,9 @@ final class Worker implements Runnable {
     @Override
     public void run() {
         pool.onStarted(requestedNs);
+        if (WorkerSpawnEvent.isOn()) {
+            WorkerSpawnEvent.record(Thread.currentThread().getName(), System.nanoTime() - requestedNs);
+        }
         try {
             work();
         } finally {

@@ -199,7 +199,7 @@ public final class WorkerPool implements AutoCloseable {
                 if (wakes) {
                     slots.wakeOne();
                 } else if (spawns) {
-                    spawner.request();
+                    spawner.request(1);
                 }
                 recordQueueLength(unclaimed(after));
                 return;
@@ -250,7 +250,7 @@ public final class WorkerPool implements AutoCloseable {
     }
 
     /** A worker does not park after all. If a waker has chosen it already, another is woken in its place. */
-    private void withdraw(Worker worker) {
+    void withdraw(Worker worker) {
         if (!slots.clearParked(worker.slot())) {
             slots.wakeOne();
         }
@@ -279,21 +279,29 @@ public final class WorkerPool implements AutoCloseable {
     }
 
     private boolean tryLeaveIdle(Worker worker) {
+        if (!tryUncountIdle()) {
+            return false;
+        }
+        withdraw(worker);
+        onThreadLeft(state.get());
+        return true;
+    }
+
+    /** Takes one idle worker out of the count, if one may leave. */
+    boolean tryUncountIdle() {
         while (true) {
             long before = state.get();
             // Nobody idle: a waker has counted this one out and is about to wake it.
             if (threads(before) <= config.minThreads() || idle(before) == 0) {
                 return false;
             }
-            long after = before - ONE_IDLE - ONE_THREAD;
-            if (state.compareAndSet(before, after)) {
-                withdraw(worker);
-                onThreadLeft(after);
+            if (state.compareAndSet(before, before - ONE_IDLE - ONE_THREAD)) {
                 return true;
             }
         }
     }
 
+    /** Ends the waiting of {@link #close} when {@code after} says that no thread is left. */
     private void onThreadLeft(long after) {
         if (isClosed(after) && threads(after) == 0) {
             allThreadsLeft.countDown();
@@ -302,7 +310,7 @@ public final class WorkerPool implements AutoCloseable {
 
     /**
      * Takes one worker that has not been created yet out of the count, when more are coming than there are tasks. Only
-     * for the spawner while its backlog is not empty.
+     * for whoever was about to create it.
      */
     boolean tryUncountSurplus() {
         while (true) {

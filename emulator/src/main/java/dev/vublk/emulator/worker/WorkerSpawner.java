@@ -14,12 +14,13 @@ import org.apache.logging.log4j.Logger;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Creates a pool's threads, one at a time and never on a thread that submits.
+ * Creates a pool's threads, never on a thread that submits.
  *
  * <p>A thread takes tens of microseconds to create, and inherits the CPU affinity of its creator. So a submitter only
- * counts up the backlog; the spawner's own thread, which has the pool's affinity, creates the first worker, and each
- * worker that starts creates the next one before it takes a task. Thus a burst costs the submitter nothing, and the
- * creation of many workers is spread over those that run already. No lock is held anywhere.
+ * counts up the backlog; the spawner's own thread, which has the pool's affinity, works the backlog off, and each worker
+ * that starts creates one more before it takes a task. Thus a burst costs the submitter nothing, and the creation of many
+ * workers is spread over those that run already. QEMU has the chain alone; but there each worker must be scheduled
+ * before the next can be created, and on a busy machine those waits add up. No lock is held anywhere.
  */
 final class WorkerSpawner implements Runnable {
     private static final Logger LOG = LogManager.getLogger(WorkerSpawner.class);
@@ -33,14 +34,10 @@ final class WorkerSpawner implements Runnable {
     private final Thread thread;
     private final CompletableFuture<Integer> affinityResult = new CompletableFuture<>();
 
-    /**
-     * Workers to be created, the one being created included. Whoever raises it from 0 starts the chain by {@link
-     * #requested}; while it is above 0 exactly one thread has the chain: the spawner, or the worker created last.
-     */
+    /** Workers that are counted in the pool's state and that nobody has begun to create. */
     private final AtomicInteger backlog = new AtomicInteger();
 
     private final AtomicLong created = new AtomicLong();
-    private volatile boolean requested;
     private volatile boolean refused;
     private volatile boolean stopped;
 
@@ -57,24 +54,12 @@ final class WorkerSpawner implements Runnable {
         return affinityResult.join();
     }
 
-    /** Asks for one more worker, which the caller has counted in the pool's state. Never blocks. */
-    void request() {
-        if (backlog.getAndIncrement() == 0) {
-            pass();
-        }
-    }
-
-    /** As many requests at once. */
+    /** Asks for {@code count} more workers, which the caller has counted in the pool's state. Never blocks. */
     void request(int count) {
-        if (count > 0 && backlog.getAndAdd(count) == 0) {
-            pass();
+        // Above 0 the spawner is awake: it parks only after it has seen 0.
+        if (backlog.getAndAdd(count) == 0) {
+            LockSupport.unpark(thread);
         }
-    }
-
-    /** Gives the chain to the spawner's thread. */
-    private void pass() {
-        requested = true;
-        LockSupport.unpark(thread);
     }
 
     long created() {
@@ -91,13 +76,10 @@ final class WorkerSpawner implements Runnable {
             return;
         }
         while (!stopped) {
-            if (requested) {
-                requested = false;
-                if (refused) {
-                    pause();
-                }
-                createNext();
-            } else {
+            if (refused) {
+                pause();
+            }
+            if (!createOne()) {
                 LockSupport.park(this);
             }
         }
@@ -111,20 +93,36 @@ final class WorkerSpawner implements Runnable {
         }
     }
 
-    /** A worker has started; it has the chain. */
+    /** A worker has started: the next one in the chain. */
     void onStarted() {
-        if (backlog.decrementAndGet() > 0) {
-            createNext();
-        }
+        createOne();
     }
 
-    private void createNext() {
-        // Workers that became free meanwhile may have taken the tasks that the rest of the backlog was meant for.
-        while (pool.tryUncountSurplus()) {
-            if (backlog.decrementAndGet() == 0) {
-                return;
+    /** Creates one worker of the backlog. Returns false when nothing is left of it. */
+    private boolean createOne() {
+        do {
+            if (!claimOne()) {
+                return false;
             }
+            // Workers that became free meanwhile may have taken the task that this one was meant for.
+        } while (pool.tryUncountSurplus());
+        create();
+        return true;
+    }
+
+    private boolean claimOne() {
+        int now = backlog.get();
+        while (now > 0) {
+            int seen = backlog.compareAndExchange(now, now - 1);
+            if (seen == now) {
+                return true;
+            }
+            now = seen;
         }
+        return false;
+    }
+
+    private void create() {
         Worker worker = new Worker(pool, System.nanoTime());
         int slot = pool.slots().enter(worker);
         try {
@@ -142,7 +140,7 @@ final class WorkerSpawner implements Runnable {
                 LOG.warn("cannot create a worker thread, trying again every {} ms", RETRY_NS / 1_000_000, e);
             }
             refused = true;
-            pass();
+            request(1);
         }
     }
 

@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.sun.management.ThreadMXBean;
 import java.lang.management.ManagementFactory;
+import java.lang.ref.WeakReference;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -119,6 +120,36 @@ class CoroutinePoolTest {
         assertThat(member.pool.canTake()).isTrue();
         assertThat(member.pool.take()).isNotNull();
         assertThat(global.accounted()).isEqualTo(50);
+    }
+
+    @Test
+    void shouldGoOverTheLimitForTheLoopItselfOnly() {
+        GlobalCoroutinePool global = new GlobalCoroutinePool(4, 20);
+        Member member = new Member(global);
+        member.take(20);
+
+        Coroutine extra = member.pool.takeRegardless();
+
+        assertThat(global.accounted()).isEqualTo(21);
+        assertThat(member.pool.take()).isNull();
+        member.pool.release(extra);
+        assertThat(member.pool.takeRegardless()).isSameAs(extra);
+        assertThat(global.accounted()).isEqualTo(21);
+    }
+
+    @Test
+    void shouldLetGoOfDroppedCoroutines() {
+        Member member = new Member(new GlobalCoroutinePool(16, 10_000));
+        List<Coroutine> taken = member.take(200);
+        List<WeakReference<Coroutine>> all = new ArrayList<>();
+        taken.forEach(coroutine -> all.add(new WeakReference<>(coroutine)));
+        member.releaseAll(taken);
+
+        member.pool.shrink();
+        member.pool.shrink();
+        System.gc();
+
+        assertThat(all.stream().filter(reference -> reference.get() != null)).hasSize(CoroutinePool.KEEP_MIN);
     }
 
     @Test

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.emulator.iothread;
 
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -31,7 +32,8 @@ final class IOThreadTest {
 
     @BeforeEach
     void start() {
-        loop = new IOThread("test-loop", null, FdMonitorKind.IO_URING, PollSettings.DEFAULT, coroutines, workers);
+        loop = new IOThread(
+                new IOThreadConfig("test-loop", FdMonitorKind.IO_URING, PollSettings.DEFAULT), coroutines, workers);
         loop.start();
     }
 
@@ -155,6 +157,7 @@ final class IOThreadTest {
         loop.spawn(queue::wakeAll);
         await(resumed);
         passThroughLoop();
+        assertThat(loop.failedPasses()).isEqualTo(1);
     }
 
     @Test
@@ -202,6 +205,7 @@ final class IOThreadTest {
             passThroughLoop();
         }
         assertThat(coroutines.accounted()).isLessThanOrEqualTo(16);
+        assertThat(loop.failedPasses()).isZero();
     }
 
     @Test
@@ -216,7 +220,7 @@ final class IOThreadTest {
             for (int i = 0; i < count; i++) {
                 loop.spawn(() -> {
                     mostInFlight.set(Math.max(mostInFlight.get(), inFlight.incrementAndGet()));
-                    int result = loop.ioContext().ring().fsync(-1, true);
+                    int result = requireNonNull(loop.ioContext().ring()).fsync(-1, true);
                     inFlight.decrementAndGet();
                     if (result != -9) {
                         failures.incrementAndGet();
@@ -247,7 +251,11 @@ final class IOThreadTest {
     }
 
     private static void startOnMissingProcessor(GlobalCoroutinePool coroutines, WorkerPool workers) {
-        new IOThread("test-unborn", CpuAffinity.of(8191), FdMonitorKind.IO_URING, PollSettings.OFF, coroutines, workers)
+        new IOThread(
+                        new IOThreadConfig(
+                                "test-unborn", CpuAffinity.of(8191), FdMonitorKind.IO_URING, PollSettings.OFF, 15_000),
+                        coroutines,
+                        workers)
                 .start();
     }
 

@@ -68,6 +68,8 @@ class CpuAffinityTest {
         assertThat(affinity.contains(3)).isFalse();
         assertThat(affinity.count()).isEqualTo(3);
         assertThat(affinity.first()).isEqualTo(2);
+        assertThat(affinity.without(2)).hasToString("5,64");
+        assertThat(CpuAffinity.of(2).without(2)).isEqualTo(CpuAffinity.of(2));
         assertThat(affinity).hasSameHashCodeAs(CpuAffinity.parse("2,5,64")).isNotEqualTo(CpuAffinity.of(2));
     }
 }

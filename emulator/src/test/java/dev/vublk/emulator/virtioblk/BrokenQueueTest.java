@@ -31,11 +31,10 @@ final class BrokenQueueTest {
         AVAIL_INDEX_TOO_FAR_AHEAD((guest, queue) -> queue.ring().rawAvailIdx(SIZE + 1)),
         AVAIL_INDEX_BACKWARDS((guest, queue) -> queue.ring().rawAvailIdx(-1)),
         NO_ROOM_FOR_A_STATUS((guest, queue) -> queue.add(of(FLUSH, 0).withoutStatus())),
-        EMPTY_CHAIN((guest, queue) -> one(guest, queue, 0, 0, 0)),
-        OUTSIDE_MEMORY((guest, queue) -> one(guest, queue, -Guest.GUEST_ADDRESS, 16, 0)),
-        BEYOND_THE_END_OF_MEMORY(
-                (guest, queue) -> one(guest, queue, guest.memory().sizeBytes() - 1, 2, WRITE)),
-        LOOP((guest, queue) -> one(guest, queue, 0, 16, NEXT)),
+        EMPTY_CHAIN((guest, queue) -> one(queue, 0, 0, 0)),
+        OUTSIDE_MEMORY((guest, queue) -> one(queue, -Guest.GUEST_ADDRESS, 16, 0)),
+        BEYOND_THE_END_OF_MEMORY((guest, queue) -> one(queue, guest.memory().sizeBytes() - 1, 2, WRITE)),
+        LOOP((guest, queue) -> one(queue, 0, 16, NEXT)),
         NEXT_BEYOND_THE_TABLE((guest, queue) -> {
             queue.ring().rawDescriptor(0, Guest.GUEST_ADDRESS, 16, NEXT, SIZE);
             queue.ring().rawAvailable(0);
@@ -45,23 +44,24 @@ final class BrokenQueueTest {
             queue.ring().rawDescriptor(1, Guest.GUEST_ADDRESS, 16, 0, 0);
             queue.ring().rawAvailable(0);
         }),
-        INDIRECT_AND_NEXT((guest, queue) -> one(guest, queue, 0, 16, INDIRECT | NEXT)),
-        INDIRECT_OF_NO_DESCRIPTORS((guest, queue) -> one(guest, queue, 0, 0, INDIRECT)),
-        INDIRECT_OF_A_BROKEN_LENGTH((guest, queue) -> one(guest, queue, 0, 17, INDIRECT)),
-        INDIRECT_TOO_LONG((guest, queue) -> one(guest, queue, 0, 1025 * 16, INDIRECT)),
+        INDIRECT_AND_NEXT((guest, queue) -> one(queue, 0, 16, INDIRECT | NEXT)),
+        INDIRECT_OF_NO_DESCRIPTORS((guest, queue) -> one(queue, 0, 0, INDIRECT)),
+        INDIRECT_OF_A_BROKEN_LENGTH((guest, queue) -> one(queue, 0, 17, INDIRECT)),
+        INDIRECT_TOO_LONG((guest, queue) -> one(queue, 0, 1025 * 16, INDIRECT)),
         INDIRECT_NESTED((guest, queue) -> {
             long table = guest.memory().hostAddress() + guest.memory().sizeBytes() - 64;
             DriverVirtqueue.rawDescriptorAt(table, Guest.GUEST_ADDRESS, 16, INDIRECT, 0);
-            one(guest, queue, guest.memory().sizeBytes() - 64, 16, INDIRECT);
+            one(queue, guest.memory().sizeBytes() - 64, 16, INDIRECT);
         });
 
+        @SuppressWarnings("ImmutableEnumChecker") // lambdas without state
         private final BiConsumer<Guest, GuestQueue> act;
 
         Breakage(BiConsumer<Guest, GuestQueue> act) {
             this.act = act;
         }
 
-        private static void one(Guest guest, GuestQueue queue, long offset, int length, int flags) {
+        private static void one(GuestQueue queue, long offset, int length, int flags) {
             queue.ring().rawDescriptor(0, Guest.GUEST_ADDRESS + offset, length, flags, 0);
             queue.ring().rawAvailable(0);
         }

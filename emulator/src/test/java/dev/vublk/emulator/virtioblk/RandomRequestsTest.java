@@ -17,6 +17,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -34,21 +35,39 @@ final class RandomRequestsTest {
 
     private final byte[] model = new byte[DISK_SECTORS * 512];
     private final List<Pending> inFlight = new ArrayList<>();
-    private Random random;
+    private final long seed = System.nanoTime();
+    private final Random random = new Random(seed);
 
     /** A request under way, and what has to be true when it is done. */
-    private record Pending(GuestRequest request, int type, int sector, int sectors, byte[] data) {
-        boolean overlaps(int otherSector, int otherSectors) {
+    private static final class Pending {
+        private final GuestRequest request;
+        private final int type;
+        private final int sector;
+        private final int sectors;
+        private final byte[] data;
+
+        private Pending(GuestRequest request, int type, int sector, int sectors, byte[] data) {
+            this.request = request;
+            this.type = type;
+            this.sector = sector;
+            this.sectors = sectors;
+            this.data = data;
+        }
+
+        private boolean overlaps(int otherSector, int otherSectors) {
             return sector < otherSector + otherSectors && otherSector < sector + sectors;
+        }
+
+        @Override
+        public String toString() {
+            return "type " + type + " of " + sectors + " sectors at " + sector;
         }
     }
 
     @ParameterizedTest
     @CsvSource({"IO_URING,WRITEBACK", "IO_URING,NONE", "THREADS,WRITEBACK", "THREADS,NONE"})
     void shouldBehaveAsTheModel(IoEngine engine, CacheMode cache) throws Exception {
-        long seed = System.nanoTime();
         System.out.println("RandomRequestsTest " + engine + " " + cache + ", seed " + seed);
-        random = new Random(seed);
         random.nextBytes(model);
         Path image = directory.resolve("disk.img");
         Files.write(image, model);
@@ -62,18 +81,18 @@ final class RandomRequestsTest {
             for (int i = 0; i < QUEUES; i++) {
                 queues.add(guest.queue(i, 256).start());
             }
-            run(queues, seed);
+            run(queues);
         }
         assertThat(Files.readAllBytes(image)).as("seed %d", seed).isEqualTo(model);
     }
 
-    private void run(List<GuestQueue> queues, long seed) {
+    private void run(List<GuestQueue> queues) {
         int[] depth = new int[QUEUES];
         for (int i = 0; i < REQUESTS; i++) {
             int index = random.nextInt(QUEUES);
             GuestQueue queue = queues.get(index);
             if (depth[index] == DEPTH) {
-                check(queue.awaitOne(), seed);
+                check(queue.awaitOne());
                 depth[index]--;
             }
             Pending next = newRequest();
@@ -83,19 +102,19 @@ final class RandomRequestsTest {
                 depth[index]++;
             }
             for (GuestRequest done = queue.poll(); done != null; done = queue.poll()) {
-                check(done, seed);
+                check(done);
                 depth[index]--;
             }
         }
         for (int i = 0; i < QUEUES; i++) {
             for (; depth[i] > 0; depth[i]--) {
-                check(queues.get(i).awaitOne(), seed);
+                check(queues.get(i).awaitOne());
             }
         }
     }
 
     /** Null when the range that came up is in use. */
-    private Pending newRequest() {
+    private @Nullable Pending newRequest() {
         int type = new int[] {IN, IN, IN, OUT, OUT, OUT, DISCARD, WRITE_ZEROES, FLUSH}[random.nextInt(9)];
         int sectors = type == FLUSH ? 0 : 1 + random.nextInt(SECTORS_MAX);
         int sector = random.nextInt(DISK_SECTORS - SECTORS_MAX);
@@ -136,9 +155,9 @@ final class RandomRequestsTest {
         return cuts;
     }
 
-    private void check(GuestRequest done, long seed) {
+    private void check(GuestRequest done) {
         Pending pending = inFlight.stream()
-                .filter(candidate -> candidate.request == done)
+                .filter(candidate -> candidate.request.equals(done))
                 .findFirst()
                 .orElseThrow();
         inFlight.remove(pending);

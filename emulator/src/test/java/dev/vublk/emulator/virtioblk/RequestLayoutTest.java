@@ -2,6 +2,7 @@
 package dev.vublk.emulator.virtioblk;
 
 import static dev.vublk.emulator.GuestRequest.*;
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.vublk.emulator.EmulatorUnderTest;
@@ -45,6 +46,7 @@ final class RequestLayoutTest {
         DESCRIPTORS_515_INDIRECT(r -> r.indirect().cutReadable(pieces(513, 3)).cutWritable(pieces(513, 3))),
         DESCRIPTORS_1000_INDIRECT(r -> r.indirect().cutReadable(pieces(998, 17)).cutWritable(pieces(998, 17)));
 
+        @SuppressWarnings("ImmutableEnumChecker") // lambdas without state
         private final UnaryOperator<GuestRequest> cut;
 
         Layout(UnaryOperator<GuestRequest> cut) {
@@ -83,7 +85,7 @@ final class RequestLayoutTest {
     @EnumSource
     void shouldWriteAndReadBack(Layout layout) {
         byte[] data = new byte[BYTES];
-        new Random(layout.ordinal()).nextBytes(data);
+        new Random(1).nextBytes(data);
         GuestRequest write = queue.run(layout.cut.apply(write(5, data)));
         assertThat(write.status()).isEqualTo(OK);
         assertThat(write.usedBytes()).isEqualTo(1);
@@ -101,7 +103,7 @@ final class RequestLayoutTest {
         assertThat(flush.status()).isEqualTo(OK);
         assertThat(flush.usedBytes()).isEqualTo(1);
         GuestRequest id = queue.run(layout.cut.apply(of(GET_ID, 0).room(20)));
-        assertThat(id.answer()).isEqualTo(Arrays.copyOf("serial-0".getBytes(), 20));
+        assertThat(id.answer()).isEqualTo(Arrays.copyOf("serial-0".getBytes(UTF_8), 20));
         assertThat(id.usedBytes()).isEqualTo(21);
     }
 

@@ -2,6 +2,7 @@
 package dev.vublk.emulator.virtioblk;
 
 import static dev.vublk.emulator.GuestRequest.*;
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.vublk.blockdev.BlockOptions;
@@ -150,7 +151,7 @@ final class RequestStatusTest {
     void shouldAnswerGetIdWithTwentyBytesPaddedWithNul() {
         GuestRequest id = queue.run(of(GET_ID, 0).room(20));
         check(id, OK, 21);
-        assertThat(id.answer()).isEqualTo(Arrays.copyOf("serial-0".getBytes(), 20));
+        assertThat(id.answer()).isEqualTo(Arrays.copyOf("serial-0".getBytes(UTF_8), 20));
     }
 
     @ParameterizedTest
@@ -158,7 +159,7 @@ final class RequestStatusTest {
     void shouldCutTheIdForAShorterBuffer(int bytes) {
         GuestRequest id = queue.run(of(GET_ID, 0).room(bytes));
         check(id, OK, bytes + 1);
-        assertThat(id.answer()).isEqualTo(Arrays.copyOf("serial-0".getBytes(), bytes));
+        assertThat(id.answer()).isEqualTo(Arrays.copyOf("serial-0".getBytes(UTF_8), bytes));
     }
 
     @ParameterizedTest
@@ -166,7 +167,7 @@ final class RequestStatusTest {
     void shouldLeaveTheRestOfALongerBufferAlone(int bytes) {
         GuestRequest id = queue.run(of(GET_ID, 0).room(bytes));
         check(id, OK, 20); // a gap lies before the status
-        assertThat(Arrays.copyOf(id.answer(), 20)).isEqualTo(Arrays.copyOf("serial-0".getBytes(), 20));
+        assertThat(Arrays.copyOf(id.answer(), 20)).isEqualTo(Arrays.copyOf("serial-0".getBytes(UTF_8), 20));
         assertThat(Arrays.copyOfRange(id.answer(), 20, bytes)).containsOnly(UNTOUCHED);
     }
 
@@ -176,7 +177,8 @@ final class RequestStatusTest {
         VirtioBlkSettings settings = new VirtioBlkSettings("abcdefghijklmnopqrstuvwxyz", 1, 128, 126, true, true, 1);
         emulator = new EmulatorUnderTest.Setup(directory).settings(settings).start();
         guest = Guest.connect(emulator);
-        assertThat(guest.queue().run(of(GET_ID, 0).room(20)).answer()).isEqualTo("abcdefghijklmnopqrst".getBytes());
+        assertThat(guest.queue().run(of(GET_ID, 0).room(20)).answer())
+                .isEqualTo("abcdefghijklmnopqrst".getBytes(UTF_8));
     }
 
     @Test

@@ -13,6 +13,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.RepeatedTest;
+import org.junit.jupiter.api.Test;
 
 /** Loops that submit, cancel, drain and block at random, against workers that come and go all the time. */
 class WorkerPoolStressTest {
@@ -80,6 +81,29 @@ class WorkerPoolStressTest {
                 .isEqualTo("closed, 0 threads, 0 idle, 0 coming, 0 unclaimed");
         WorkerPoolStats stats = pool.stats();
         assertThat(stats.submitted()).isEqualTo(stats.completed());
+    }
+
+    /** One call at a time, and the loop about to block just when it completes: no later completion hides a lost wake-up. */
+    @Test
+    void shouldNotLoseWakeUpOfTheOnlyCompletion() throws Exception {
+        long seed = System.nanoTime();
+        System.out.println("seed " + seed);
+        Random random = new Random(seed);
+        try (WorkerPool pool = new WorkerPool(WorkerPoolConfig.DEFAULT.withThreads(1, 1))) {
+            ClientLoop loop = new ClientLoop(pool);
+            CountingTask task = new CountingTask();
+            for (int round = 0; round < 20_000; round++) {
+                task.isInFlight = true;
+                task.submissions++;
+                loop.client.submit(task);
+                // About as long as a worker takes to wake up and complete.
+                for (long untilNs = System.nanoTime() + random.nextInt(100_000); System.nanoTime() < untilNs; ) {
+                    Thread.onSpinWait();
+                }
+                loop.drainAll();
+            }
+            assertThat(task.completions).isEqualTo(20_000);
+        }
     }
 
     private static final class RandomLoop {

@@ -11,8 +11,12 @@ import dev.vublk.tools.cli.DiskDefaults.EngineConverter;
 import dev.vublk.tools.cli.DiskDefaults.OnOffConverter;
 import dev.vublk.tools.cli.DiskDefaults.SocketModeConverter;
 import dev.vublk.vhostuser.socket.ListenerOptions;
+import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileSystems;
 import java.nio.file.Path;
+import java.nio.file.attribute.UserPrincipal;
+import java.nio.file.attribute.UserPrincipalLookupService;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -28,14 +32,53 @@ final class DiskSpec {
     private static final int SERIAL_BYTES_MAX = 20;
     private static final int QUEUES_MAX = 256;
 
+    /** Keys that are on when they are merely named. */
+    private static final Set<String> SWITCHES =
+            Set.of("read-only", "share-rw", "force-share", "locking", "write-zeroes");
+
+    /** Every key, in the order in which a person wants to see them. */
+    static final List<String> KEYS = List.of(
+            "image",
+            "socket",
+            "socket-fd",
+            "socket-mode",
+            "socket-owner",
+            "socket-group",
+            "serial",
+            "queues",
+            "queue-size",
+            "seg-max",
+            "max-ranges",
+            "block-size",
+            "read-only",
+            "share-rw",
+            "force-share",
+            "locking",
+            "cache",
+            "engine",
+            "discard",
+            "write-zeroes");
+
     private final DiskDefaults values;
+
+    /** Whether this disk is written as keys: for messages, which name what the user typed. */
+    private final boolean ofKeys;
+
     private final Set<String> seen = new HashSet<>();
     private @Nullable String image;
     private @Nullable String socket;
     private int socketFd = -1;
 
-    DiskSpec(DiskDefaults defaults) {
+    private DiskSpec(DiskDefaults defaults, boolean ofKeys) {
         values = copyOf(defaults);
+        this.ofKeys = ofKeys;
+    }
+
+    /** A disk of the command's own options. */
+    static DiskSpec ofOptions(DiskDefaults defaults, String image) {
+        DiskSpec spec = new DiskSpec(defaults, false);
+        spec.set("image", image);
+        return spec;
     }
 
     private static DiskDefaults copyOf(DiskDefaults from) {
@@ -60,12 +103,20 @@ final class DiskSpec {
         return copy;
     }
 
-    /** Parses a list of {@code key=value}; a key without a value means {@code on}. */
+    /** Parses a list of {@code key=value}; a switch without a value means {@code on}. */
     static DiskSpec parse(String text, DiskDefaults defaults) {
-        DiskSpec spec = new DiskSpec(defaults);
+        DiskSpec spec = new DiskSpec(defaults, true);
         for (String part : splitList(text)) {
             int equals = part.indexOf('=');
-            spec.set(equals < 0 ? part : part.substring(0, equals), equals < 0 ? "on" : part.substring(equals + 1));
+            if (equals >= 0) {
+                spec.set(part.substring(0, equals), part.substring(equals + 1));
+            } else if (part.isEmpty()) {
+                throw new TypeConversionException("a comma too many (a comma in a value is written ',,')");
+            } else if (SWITCHES.contains(part) || !KEYS.contains(part)) {
+                spec.set(part, "on");
+            } else {
+                throw new TypeConversionException(part + ": needs a value: " + part + "=...");
+            }
         }
         return spec;
     }
@@ -93,12 +144,12 @@ final class DiskSpec {
     /** Sets one key. Throws {@link TypeConversionException} with a line for the user. */
     void set(String key, String value) {
         if (!seen.add(key)) {
-            throw new TypeConversionException("key '" + key + "' is given twice");
+            throw new TypeConversionException(key + ": is given twice; a comma in a value is written ',,'");
         }
         try {
             apply(key, value);
         } catch (TypeConversionException e) {
-            throw new TypeConversionException(key + ": " + e.getMessage());
+            throw refused(key, String.valueOf(e.getMessage()));
         }
     }
 
@@ -125,11 +176,7 @@ final class DiskSpec {
             case "engine" -> values.engine = new EngineConverter().convert(value);
             case "discard" -> values.discard = new DiscardConverter().convert(value);
             case "write-zeroes" -> values.writeZeroes = onOff.convert(value);
-            default ->
-                throw new TypeConversionException(
-                        "no such key; known are image, socket, socket-fd, socket-mode, socket-owner, socket-group, serial,"
-                                + " queues, queue-size, seg-max, max-ranges, block-size, read-only, share-rw, force-share,"
-                                + " locking, cache, engine, discard, write-zeroes");
+            default -> throw new TypeConversionException("no such key; known are " + String.join(", ", KEYS));
         }
     }
 
@@ -148,20 +195,23 @@ final class DiskSpec {
     /** Checks what belongs together. Throws {@link TypeConversionException} with a line for the user. */
     DiskConfig build() {
         if (image == null || image.isEmpty()) {
-            throw new TypeConversionException("no image given: what is to be served?");
+            throw new TypeConversionException(
+                    "no image given: what is to be served?" + (ofKeys ? " (image=FILE)" : ""));
         }
         if ((socket == null) == (socketFd < 0)) {
-            throw new TypeConversionException(
-                    image + ": needs one socket: a path (--socket, socket=) or a descriptor (--socket-fd, socket-fd=)");
+            throw new TypeConversionException(image + ": needs one socket: "
+                    + (ofKeys ? "socket=PATH or socket-fd=N" : "--socket PATH or --socket-fd N")
+                    + (socket == null ? "" : ", not both"));
         }
         checkNumbers();
         String serial = values.serial != null ? values.serial : serialFrom(image);
         if (serial.getBytes(StandardCharsets.UTF_8).length > SERIAL_BYTES_MAX) {
-            throw new TypeConversionException("serial '" + serial + "' is longer than 20 bytes");
+            throw refused("serial", "'" + serial + "' is longer than " + SERIAL_BYTES_MAX + " bytes");
         }
         if (values.forceShare && !values.readOnly) {
-            throw new TypeConversionException("--force-share is only safe for reading: add --read-only");
+            throw refused("force-share", "is only safe for reading: add " + (ofKeys ? "read-only=on" : "--read-only"));
         }
+        checkPrincipals();
         return new DiskConfig(
                 new BlockOptions(
                         image,
@@ -185,23 +235,50 @@ final class DiskSpec {
     }
 
     private void checkNumbers() {
-        check("--queues", values.queues, 1, QUEUES_MAX);
-        check("--queue-size", values.queueSize, 1, 32768);
-        check("--seg-max", values.segMax, 1, 1022);
-        check("--max-ranges", values.maxRanges, 1, 256);
+        check("queues", values.queues, QUEUES_MAX);
+        check("queue-size", values.queueSize, 32768);
+        check("seg-max", values.segMax, 1022);
+        check("max-ranges", values.maxRanges, 256);
         if (Integer.bitCount(values.queueSize) != 1) {
-            throw new TypeConversionException("--queue-size: " + values.queueSize + " is no power of two");
+            throw refused("queue-size", "'" + values.queueSize + "' is no power of two from 1 to 32768");
         }
         long block = values.blockSize;
         if (block != 0 && (block < 512 || block > 65536 || Long.bitCount(block) != 1)) {
-            throw new TypeConversionException("--block-size: " + block + " is no power of two from 512 to 65536");
+            throw refused("block-size", "'" + block + "' is no power of two from 512 to 65536");
         }
     }
 
-    private static void check(String option, int value, int min, int max) {
-        if (value < min || value > max) {
-            throw new TypeConversionException(option + ": " + value + " is not from " + min + " to " + max);
+    private void checkPrincipals() {
+        UserPrincipalLookupService principals = FileSystems.getDefault().getUserPrincipalLookupService();
+        checkPrincipal("socket-owner", "user", values.socketOwner, principals::lookupPrincipalByName);
+        checkPrincipal("socket-group", "group", values.socketGroup, principals::lookupPrincipalByGroupName);
+    }
+
+    private void checkPrincipal(String key, String kind, @Nullable String name, PrincipalLookup lookup) {
+        if (name == null) {
+            return;
         }
+        try {
+            lookup.find(name);
+        } catch (IOException e) {
+            throw refused(key, "there is no " + kind + " '" + name + "'; give a name or a number");
+        }
+    }
+
+    /** A method of {@link UserPrincipalLookupService}. */
+    private interface PrincipalLookup {
+        UserPrincipal find(String name) throws IOException;
+    }
+
+    private void check(String key, int value, int max) {
+        if (value < 1 || value > max) {
+            throw refused(key, "'" + value + "' is no number from 1 to " + max);
+        }
+    }
+
+    /** Names the key as the user gave it: here, or as an option that holds for all disks. */
+    private TypeConversionException refused(String key, @Nullable String why) {
+        return new TypeConversionException((ofKeys && seen.contains(key) ? key : "--" + key) + ": " + why);
     }
 
     /** The last 20 bytes of the file's name: what tells images of one folder apart is usually at the end. */

@@ -4,7 +4,9 @@ package dev.vublk.tools.cli;
 import dev.vublk.emulator.DiskConfig;
 import dev.vublk.emulator.EmulatorConfig;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -81,7 +83,8 @@ final class ExportCommand implements Callable<Integer> {
         return new Server(spec.commandLine().getOut()).serve(configure());
     }
 
-    private EmulatorConfig configure() {
+    /** What is to be run. Throws {@link ParameterException} with a line for the user. */
+    EmulatorConfig configure() {
         try {
             List<DiskConfig> configs = new ArrayList<>();
             if (image != null) {
@@ -99,15 +102,29 @@ final class ExportCommand implements Callable<Integer> {
             if (configs.isEmpty()) {
                 throw new TypeConversionException("nothing to serve: give IMAGE and --socket, or --disk");
             }
+            checkSockets(configs);
             return runtime.configure(configs);
         } catch (TypeConversionException e) {
             throw new ParameterException(spec.commandLine(), e.getMessage(), e);
         }
     }
 
+    /** Two disks on one inherited socket would take each other's front ends; on one path only the first would bind. */
+    private static void checkSockets(List<DiskConfig> configs) {
+        Map<String, String> images = new HashMap<>();
+        for (DiskConfig config : configs) {
+            String socket = config.listener().describe();
+            String image = config.block().image();
+            String other = images.putIfAbsent(socket, image);
+            if (other != null) {
+                throw new TypeConversionException(
+                        socket + ": is given for " + other + " and for " + image + "; each disk needs its own");
+            }
+        }
+    }
+
     private DiskSpec diskOfOptions(String imageName) {
-        DiskSpec disk = new DiskSpec(defaults);
-        disk.set("image", imageName);
+        DiskSpec disk = DiskSpec.ofOptions(defaults, imageName);
         if (socket != null) {
             disk.set("socket", socket);
         }

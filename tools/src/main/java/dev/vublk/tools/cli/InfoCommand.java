@@ -3,9 +3,14 @@ package dev.vublk.tools.cli;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
+import dev.vublk.blockdev.BlockDriver;
+import dev.vublk.blockdev.BlockDrivers;
+import dev.vublk.blockdev.BlockLimits;
+import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.file.FileProbe;
 import dev.vublk.blockdev.file.ImageFormat;
 import dev.vublk.blockdev.file.ImageInfo;
+import dev.vublk.blockdev.nullblk.NullBlockDriver;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.util.LinkedHashMap;
@@ -42,35 +47,69 @@ final class InfoCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        ImageInfo info = FileProbe.inspect(image);
+        boolean nullDisk = image.startsWith(NullBlockDriver.PREFIX);
+        ImageInfo info = nullDisk ? inspectNull(image) : FileProbe.inspect(image);
         PrintWriter out = spec.commandLine().getOut();
         if (json) {
             out.println(new ObjectMapper()
                     .enable(SerializationFeature.INDENT_OUTPUT)
-                    .writeValueAsString(asMap(info)));
+                    .writeValueAsString(asMap(info, nullDisk)));
         } else {
-            print(info, out);
+            print(info, nullDisk, out);
         }
         out.flush();
-        if (info.format() != ImageFormat.RAW) {
-            spec.commandLine()
-                    .getErr()
-                    .println("vublk: " + image + ": looks like " + formatName(info)
-                            + ", but would be served as raw: the guest would see the container, not what is in it");
-        }
+        warn(info);
         return 0;
     }
 
-    private static String formatName(ImageInfo info) {
-        return info.format().name().toLowerCase(Locale.ROOT);
+    /** A disk that stores nothing has no file to be looked at, but limits like any other. */
+    private static ImageInfo inspectNull(String image) throws IOException {
+        try (BlockDriver driver = BlockDrivers.open(BlockOptions.defaults(image))) {
+            BlockLimits limits = driver.limits();
+            return new ImageInfo(
+                    image,
+                    false,
+                    limits.sizeBytes(),
+                    0,
+                    limits.logicalBlockBytes(),
+                    limits.physicalBlockBytes(),
+                    limits.minIoBytes(),
+                    limits.optimalIoBytes(),
+                    limits.supportsDiscard(),
+                    limits.discardGranularityBytes(),
+                    false,
+                    0,
+                    0,
+                    ImageFormat.RAW);
+        }
     }
 
-    private static Map<String, Object> asMap(ImageInfo info) {
+    private void warn(ImageInfo info) {
+        if (info.format() != ImageFormat.RAW) {
+            warn("looks like " + info.format().label()
+                    + ", but would be served as raw: the guest would see the container, not what is in it");
+        }
+        if (info.sizeBytes() == 0) {
+            warn(info.blockDevice() ? "has no medium" : "is empty and cannot be served");
+        } else if (info.sizeBytes() % info.logicalBlockBytes() != 0) {
+            warn("its size is no multiple of " + info.logicalBlockBytes() + " bytes: it can only be served read-only");
+        }
+    }
+
+    private void warn(String what) {
+        spec.commandLine().getErr().println("vublk: " + image + ": " + what);
+    }
+
+    private static String kind(ImageInfo info, boolean nullDisk) {
+        return nullDisk ? "null" : info.blockDevice() ? "block-device" : "file";
+    }
+
+    private static Map<String, Object> asMap(ImageInfo info, boolean nullDisk) {
         Map<String, Object> map = new LinkedHashMap<>();
         map.put("filename", info.image());
         map.put("format", "raw");
-        map.put("looks-like", formatName(info));
-        map.put("kind", info.blockDevice() ? "block-device" : "file");
+        map.put("looks-like", info.format().label());
+        map.put("kind", kind(info, nullDisk));
         map.put("virtual-size", info.sizeBytes());
         map.put("actual-size", info.allocatedBytes());
         map.put("logical-block-size", info.logicalBlockBytes());
@@ -85,12 +124,12 @@ final class InfoCommand implements Callable<Integer> {
         return map;
     }
 
-    private static void print(ImageInfo info, PrintWriter out) {
+    private static void print(ImageInfo info, boolean nullDisk, PrintWriter out) {
         line(out, "image", info.image());
         line(out, "format", "raw");
-        line(out, "kind", info.blockDevice() ? "block device" : "file");
+        line(out, "kind", nullDisk ? "stores nothing" : kind(info, false).replace('-', ' '));
         line(out, "virtual size", bytes(info.sizeBytes()));
-        if (!info.blockDevice()) {
+        if (!info.blockDevice() && !nullDisk) {
             line(out, "space taken", bytes(info.allocatedBytes()));
         }
         line(out, "logical block", bytes(info.logicalBlockBytes()));
@@ -101,6 +140,9 @@ final class InfoCommand implements Callable<Integer> {
                 bytes(info.minIoBytes()) + ", optimal "
                         + (info.optimalIoBytes() == 0 ? "unknown" : bytes(info.optimalIoBytes())));
         line(out, "discard", info.canDiscard() ? "yes, in units of " + bytes(info.discardGranularityBytes()) : "no");
+        if (nullDisk) {
+            return;
+        }
         line(
                 out,
                 "direct I/O",

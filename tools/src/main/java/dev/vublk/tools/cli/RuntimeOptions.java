@@ -4,6 +4,7 @@ package dev.vublk.tools.cli;
 import dev.vublk.emulator.DiskConfig;
 import dev.vublk.emulator.EmulatorConfig;
 import dev.vublk.emulator.iothread.FdMonitorKind;
+import dev.vublk.emulator.iothread.IOThreadConfig;
 import dev.vublk.emulator.iothread.PollSettings;
 import dev.vublk.emulator.linux.CpuAffinity;
 import java.util.ArrayList;
@@ -18,6 +19,9 @@ final class RuntimeOptions {
 
     /** One second: longer would be no polling but spinning. */
     private static final long POLL_MAX_NS = 1_000_000_000;
+
+    /** Far more than a disk has use for; a mistyped number should not take the machine's memory. Otherwise arbitrary. */
+    private static final int WORKER_THREADS_LIMIT = 4096;
 
     @Option(
             names = "--iothreads",
@@ -73,6 +77,12 @@ final class RuntimeOptions {
             description = "How long an idle queue is still looked at (default 7000).")
     private long pollIdleMs = PollSettings.DEFAULT.idleNs() / NS_PER_MS;
 
+    @Option(
+            names = "--coroutine-shrink-ms",
+            paramLabel = "N",
+            description = "How often coroutines that were not needed are given up (default 15000).")
+    private long coroutineShrinkMs = IOThreadConfig.COROUTINE_SHRINK_MS_DEFAULT;
+
     /** Throws {@link TypeConversionException} with a line for the user. */
     EmulatorConfig configure(List<DiskConfig> disks) {
         if (ioThreads < 1 || ioThreads > 1024) {
@@ -82,12 +92,26 @@ final class RuntimeOptions {
             throw new TypeConversionException("--iothread-cpus: given " + ioThreadCpus.size() + " times for "
                     + ioThreads + " IOThreads; give it once for each");
         }
-        if (workerThreadsMin < 0 || workerThreadsMax < 1 || workerThreadsMin > workerThreadsMax) {
+        CpuAffinity allowed = CpuAffinity.ofCallingThread();
+        for (CpuAffinity cpus : ioThreadCpus) {
+            if (!cpus.intersects(allowed)) {
+                throw new TypeConversionException("--iothread-cpus: '" + cpus
+                        + "' has none of the processors that this process may use: " + allowed);
+            }
+        }
+        if (workerThreadsMax < 1 || workerThreadsMax > WORKER_THREADS_LIMIT) {
+            throw new TypeConversionException(
+                    "--worker-threads-max: " + workerThreadsMax + " is not from 1 to " + WORKER_THREADS_LIMIT);
+        }
+        if (workerThreadsMin < 0 || workerThreadsMin > workerThreadsMax) {
             throw new TypeConversionException("--worker-threads-min: " + workerThreadsMin
                     + " is not from 0 to --worker-threads-max " + workerThreadsMax);
         }
         if (pollMaxNs < 0 || pollMaxNs > POLL_MAX_NS) {
             throw new TypeConversionException("--poll-max-ns: " + pollMaxNs + " is not from 0 to " + POLL_MAX_NS);
+        }
+        if (coroutineShrinkMs < 1) {
+            throw new TypeConversionException("--coroutine-shrink-ms: " + coroutineShrinkMs + " is not at least 1");
         }
         if (pollGrow < 0 || pollShrink < 0 || pollIdleMs < 0) {
             throw new TypeConversionException("--poll-grow, --poll-shrink and --poll-idle-ms must not be negative");
@@ -99,7 +123,8 @@ final class RuntimeOptions {
                 workerThreadsMin,
                 workerThreadsMax,
                 fdMonitor,
-                new PollSettings(pollMaxNs, pollGrow, pollShrink, pollIdleMs * NS_PER_MS));
+                new PollSettings(pollMaxNs, pollGrow, pollShrink, pollIdleMs * NS_PER_MS),
+                coroutineShrinkMs);
     }
 
     /** {@code io_uring}, {@code epoll}, …. */

@@ -1,43 +1,80 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.tools.cli;
 
+import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.emulator.DiskConfig;
 import dev.vublk.emulator.Emulator;
 import dev.vublk.emulator.EmulatorConfig;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.IntConsumer;
 import sun.misc.Signal;
+import sun.misc.SignalHandler;
 
-/** Runs an emulator until a signal, or until nobody can connect any more. */
+/** Runs an emulator until a signal, or until nobody can connect any more. Used once, by the main thread. */
 final class Server {
+    private static final List<String> STOP_SIGNALS = List.of("TERM", "INT");
+
+    /** Shows on standard error what every request that waits is doing. */
+    private static final String DUMP_SIGNAL = "USR2";
+
     private final PrintWriter out;
+    private final IntConsumer halt;
+    private final CompletableFuture<Void> toldToStop = new CompletableFuture<>();
 
     Server(PrintWriter out) {
+        this(out, Runtime.getRuntime()::halt);
+    }
+
+    /** {@code halt} ends the process with that status, at once. */
+    Server(PrintWriter out, IntConsumer halt) {
         this.out = out;
+        this.halt = halt;
     }
 
     /** Returns the exit status. */
     int serve(EmulatorConfig config) throws IOException {
-        CompletableFuture<Void> toldToStop = new CompletableFuture<>();
+        // Before the first socket file is there: a signal from now on leaves none behind.
+        List<SignalHandler> before = STOP_SIGNALS.stream()
+                .map(name -> Signal.handle(new Signal(name), signal -> onSignal(signal.getNumber())))
+                .toList();
         try (Emulator emulator = new Emulator(config)) {
             emulator.start();
-            Signal.handle(new Signal("TERM"), signal -> onSignal(signal, toldToStop));
-            Signal.handle(new Signal("INT"), signal -> onSignal(signal, toldToStop));
-            for (DiskConfig disk : config.disks()) {
-                out.println("ready: " + disk.block().image() + " on "
-                        + disk.listener().describe());
+            Signal.handle(new Signal(DUMP_SIGNAL), signal -> System.err.print(emulator.dump()));
+            List<BlockLimits> limits = emulator.diskLimits();
+            for (int i = 0; i < limits.size(); i++) {
+                out.println(readyLine(config.disks().get(i), limits.get(i)));
             }
             out.flush();
             CompletableFuture.anyOf(toldToStop, emulator.served()).join();
+        } finally {
+            Signal.handle(new Signal(DUMP_SIGNAL), SignalHandler.SIG_IGN);
+            for (int i = 0; i < before.size(); i++) {
+                Signal.handle(new Signal(STOP_SIGNALS.get(i)), before.get(i));
+            }
         }
         return 0;
     }
 
-    /** The first signal stops in order; the second one ends the process where it stands. */
-    private static void onSignal(Signal signal, CompletableFuture<Void> toldToStop) {
+    /** For programs that wait for it: begins with {@code ready: IMAGE on SOCKET}, which will stay. */
+    static String readyLine(DiskConfig disk, BlockLimits limits) {
+        int queues = disk.device().queueCountMax();
+        return "ready: " + disk.block().image() + " on " + disk.listener().describe() + " ("
+                + SizeConverter.format(limits.sizeBytes()) + ", " + queues + (queues == 1 ? " queue" : " queues")
+                + (limits.readOnly() ? ", read-only)" : ")");
+    }
+
+    /** The first signal stops in order; the second one ends the process where it stands. Any thread. */
+    void onSignal(int number) {
         if (!toldToStop.complete(null)) {
-            Runtime.getRuntime().halt(128 + signal.getNumber());
+            halt.accept(128 + number);
         }
+    }
+
+    /** Whether a signal has come. */
+    boolean isToldToStop() {
+        return toldToStop.isDone();
     }
 }

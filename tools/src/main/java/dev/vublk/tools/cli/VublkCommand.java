@@ -1,17 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.tools.cli;
 
+import static java.util.Objects.requireNonNull;
+
+import dev.vublk.emulator.DiskConfig;
+import java.io.IOException;
 import java.io.PrintWriter;
+import java.io.UncheckedIOException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.NoSuchFileException;
+import java.util.List;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.ExecutionException;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.ParseResult;
+import picocli.CommandLine.RunLast;
 import picocli.CommandLine.ScopeType;
 import picocli.CommandLine.Spec;
+import picocli.CommandLine.TypeConversionException;
 
 /**
  * The {@code vublk} command itself: help, and the options that QEMU's vhost-user specification asks of a stand-alone back
@@ -73,6 +85,7 @@ public final class VublkCommand implements Callable<Integer> {
         line.setAbbreviatedOptionsAllowed(false);
         line.setUsageHelpWidth(HELP_WIDTH);
         line.setUsageHelpAutoWidth(true);
+        line.setExecutionStrategy(VublkCommand::run);
         line.setParameterExceptionHandler(VublkCommand::onWrongUsage);
         line.setExecutionExceptionHandler((failure, command, parsed) -> onFailure(failure, command, root.debug));
         return line;
@@ -96,31 +109,73 @@ public final class VublkCommand implements Callable<Integer> {
             throw new ParameterException(spec.commandLine(), "--blk-file needs one of --socket-path PATH and --fd N");
         }
         log.apply();
+        return new Server(spec.commandLine().getOut()).serve(new RuntimeOptions().configure(List.of(disk(blkFile))));
+    }
+
+    private DiskConfig disk(String image) {
+        if (fd != null && fd < 0) {
+            throw new ParameterException(spec.commandLine(), "--fd: '" + fd + "' is no descriptor: give one from 0 on");
+        }
         DiskDefaults defaults = new DiskDefaults();
         defaults.readOnly = readOnly;
-        DiskSpec disk = new DiskSpec(defaults);
-        disk.set("image", blkFile);
-        disk.set(socketPath != null ? "socket" : "socket-fd", socketPath != null ? socketPath : String.valueOf(fd));
-        return new Server(spec.commandLine().getOut())
-                .serve(new RuntimeOptions().configure(java.util.List.of(disk.build())));
+        try {
+            DiskSpec disk = DiskSpec.ofOptions(defaults, image);
+            if (socketPath != null) {
+                disk.set("socket", socketPath);
+            } else {
+                disk.set("socket-fd", String.valueOf(fd));
+            }
+            return disk.build();
+        } catch (TypeConversionException e) {
+            throw new ParameterException(spec.commandLine(), "--blk-file: " + e.getMessage(), e);
+        }
+    }
+
+    /** As picocli does it; but an Error is a failure like any other: one line, and a trace for those who ask. */
+    private static int run(ParseResult parsed) {
+        try {
+            return new RunLast().execute(parsed);
+        } catch (Error e) {
+            throw new ExecutionException(parsed.commandSpec().commandLine(), String.valueOf(e), e);
+        }
     }
 
     /** Wrong usage is one line with the remedy, status 2. */
     private static int onWrongUsage(ParameterException wrong, String[] args) {
         CommandLine command = wrong.getCommandLine();
         PrintWriter err = command.getErr();
-        err.println("vublk: " + String.valueOf(wrong.getMessage()).replaceAll("\\s*\\R\\s*", " "));
+        err.println("vublk: " + oneLine(wrong.getMessage()));
         err.println("Try '" + command.getCommandSpec().qualifiedName() + " --help'.");
         return CommandLine.ExitCode.USAGE;
     }
 
     /** A failure is one line, status 1; the stack trace only for those who ask. */
     private static int onFailure(Exception failure, CommandLine command, boolean debug) {
-        String message = failure.getMessage();
-        command.getErr().println("vublk: " + (message != null ? message : failure.toString()));
+        command.getErr().println("vublk: " + oneLine(describe(failure)));
         if (debug) {
             failure.printStackTrace(command.getErr());
         }
         return CommandLine.ExitCode.SOFTWARE;
+    }
+
+    /** What is written for people in an exception; where nothing is, what happened and how to find out more. */
+    static String describe(Throwable failure) {
+        return switch (failure) {
+            case UncheckedIOException unchecked -> describe(requireNonNull(unchecked.getCause()));
+            // Their messages begin with the file; without a reason the file is all there is.
+            case NoSuchFileException e when e.getReason() == null -> e.getFile() + ": No such file or directory";
+            case AccessDeniedException e when e.getReason() == null -> e.getFile() + ": Permission denied";
+            case IOException e when e.getMessage() != null -> e.getMessage();
+            case ExecutionException e when e.getCause() != null -> internal(e.getCause());
+            default -> internal(failure);
+        };
+    }
+
+    private static String internal(Throwable failure) {
+        return "internal error: " + failure + " (--debug shows where)";
+    }
+
+    private static String oneLine(@Nullable String message) {
+        return String.valueOf(message).strip().replaceAll("\\s*\\R\\s*", " ");
     }
 }

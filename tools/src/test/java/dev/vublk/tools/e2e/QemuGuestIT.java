@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -69,6 +71,26 @@ class QemuGuestIT {
             Guest.qemu("fio-verify", socket)
                     .with("GUEST_SMP", "4")
                     .with("GUEST_DISK_OPTIONS", diskOptions)
+                    .succeeds();
+            vublk.stop(socket);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "--fd-monitor epoll",
+                "--fd-monitor poll",
+                "--poll-max-ns 0",
+                "--poll-max-ns 1000000 --poll-shrink 2"
+            })
+    void shouldServeHoweverTheLoopWaits(String options) throws Exception {
+        List<String> all = new ArrayList<>(List.of("--iothreads", "2"));
+        all.addAll(List.of(options.split(" ")));
+        try (VublkProcess vublk = export(all.toArray(String[]::new))) {
+            Guest.qemu("fio-verify", socket)
+                    .with("GUEST_SMP", "4")
+                    .with("GUEST_DISK_OPTIONS", "num-queues=4")
                     .succeeds();
             vublk.stop(socket);
         }

@@ -23,7 +23,7 @@ class UmlGuestIT {
     }
 
     @ParameterizedTest
-    @CsvSource({"writeback,io_uring", "none,io_uring", "none,threads"})
+    @CsvSource({"writeback,auto", "none,auto", "none,threads"})
     void shouldCarryFileSystems(String cache, String engine) throws Exception {
         Path image = DiskImages.sparse(directory, "disk.img", 1024 * DiskImages.MIB);
         Path socket = socket("disk.sock");
@@ -35,12 +35,24 @@ class UmlGuestIT {
     }
 
     @ParameterizedTest
-    @CsvSource({"writeback,io_uring", "none,io_uring", "writethrough,io_uring", "directsync,threads", "unsafe,threads"})
+    @CsvSource({"writeback,auto", "none,auto", "writethrough,auto", "directsync,threads", "unsafe,threads"})
     void shouldVerifyWhatFioWrote(String cache, String engine) throws Exception {
         Path image = DiskImages.sparse(directory, "disk.img", 512 * DiskImages.MIB);
         Path socket = socket("disk.sock");
         try (VublkProcess vublk = VublkProcess.export(
                 directory, 1, image.toString(), "--socket", socket.toString(), "--cache", cache, "--engine", engine)) {
+            Guest.uml("fio-verify", socket).succeeds();
+            vublk.stop(socket);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"epoll", "poll"})
+    void shouldServeWithoutIoUring(String monitor) throws Exception {
+        Path image = DiskImages.sparse(directory, "disk.img", 512 * DiskImages.MIB);
+        Path socket = socket("disk.sock");
+        try (VublkProcess vublk = VublkProcess.export(
+                directory, 1, image.toString(), "--socket", socket.toString(), "--fd-monitor", monitor)) {
             Guest.uml("fio-verify", socket).succeeds();
             vublk.stop(socket);
         }

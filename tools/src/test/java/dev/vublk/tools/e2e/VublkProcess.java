@@ -17,6 +17,9 @@ import java.util.concurrent.TimeUnit;
 final class VublkProcess implements AutoCloseable {
     private static final int LIMIT_S = 30;
 
+    /** More options for every process, to run all tests with them: {@code -Dvublk.e2e.options="--fd-monitor epoll"}. */
+    private static final String MORE_OPTIONS = System.getProperty("vublk.e2e.options", "");
+
     private final Process process;
     private final Path log;
 
@@ -29,6 +32,9 @@ final class VublkProcess implements AutoCloseable {
     static VublkProcess export(Path directory, int disks, String... arguments) throws Exception {
         List<String> command = new ArrayList<>(List.of(Checkout.launcher(), "export", "--log-level", "INFO"));
         command.addAll(List.of(arguments));
+        if (!MORE_OPTIONS.isEmpty()) {
+            command.addAll(List.of(MORE_OPTIONS.split(" ", -1)));
+        }
         Path log = Files.createTempFile(directory, "vublk", ".log");
         Process process =
                 new ProcessBuilder(command).redirectError(log.toFile()).start();

@@ -6,12 +6,18 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.vublk.vhostuser.RecordingDevice;
 import dev.vublk.vhostuser.linux.EventFd;
 import dev.vublk.vhostuser.linux.FileDescriptor;
+import dev.vublk.vhostuser.linux.SharedMapping;
 import dev.vublk.vhostuser.memory.HostMemory;
 import dev.vublk.vhostuser.protocol.FrontendRequest;
+import dev.vublk.vhostuser.protocol.MemoryRegionDescription;
+import dev.vublk.vhostuser.protocol.MemoryTable;
 import dev.vublk.vhostuser.protocol.VringAddress;
 import dev.vublk.vhostuser.protocol.VringState;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -20,6 +26,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** When a ring runs, what the device is given, and what each message does to a running ring (vhost-user "Ring states"). */
 final class VringStateTest {
     private static final int DRAINED_SIGNAL = 8;
+    private static final int O_NONBLOCK = 04000;
 
     @TempDir
     private Path directory;
@@ -109,15 +116,29 @@ final class VringStateTest {
         }
     }
 
-    /** Linux UML passes a blocking kick eventfd: a spurious wake-up must not block a loop. */
+    /** Linux UML passes a blocking kick eventfd: a spurious wake-up must not block a loop, nor a full pipe. */
     @Test
     void shouldMakePassedDescriptorsNonBlocking() throws Exception {
-        try (SessionUnderTest session = session();
-                Pipe pipe = new Pipe()) {
+        try (SessionUnderTest session = session()) {
             session.prepareRing(0);
-            assertThat(session.frontend.setVringKick(0, pipe.readFd())).isTrue();
+            int[] blocking = new int[3];
+            Arrays.setAll(blocking, i -> SharedMapping.createMemoryFile("blocking", 4096));
+            assertThat(session.frontend.setVringKick(0, blocking[0])).isTrue();
+            assertThat(session.frontend.setVringCall(0, blocking[1])).isTrue();
+            assertThat(session.frontend.setVringErr(0, blocking[2])).isTrue();
             assertThat(session.frontend.setVringEnable(0, true)).isTrue();
-            assertThat(EventFd.drain(session.device.lastSetup().kickFd())).isNegative();
+            VirtqueueSetup setup = session.device.lastSetup();
+            for (int fd : new int[] {setup.kickFd(), setup.callFd(), setup.errFd()}) {
+                String flags = Files.readAllLines(Path.of("/proc/self/fdinfo/" + fd)).stream()
+                        .filter(line -> line.startsWith("flags:"))
+                        .findFirst()
+                        .orElseThrow();
+                assertThat(Long.parseLong(flags.substring("flags:".length()).trim(), 8) & O_NONBLOCK)
+                        .isNotZero();
+            }
+            for (int fd : blocking) {
+                FileDescriptor.close(fd);
+            }
         }
     }
 
@@ -474,6 +495,24 @@ final class VringStateTest {
             assertThat(session.frontend.setVringAddr(0, session.desc(0), end - (6 + size * 2), end - (8 + size * 8)))
                     .isTrue();
             assertThat(session.device.running).containsOnlyKeys(0);
+        }
+    }
+
+    /** Aligned for the front end, but not where it is mapped here. */
+    @Test
+    void shouldRefuseARingThatIsNotAlignedInItsFile() throws Exception {
+        try (SessionUnderTest session = session().prepareRing(0)) {
+            MemoryRegionDescription honest = session.memory.description();
+            MemoryRegionDescription shifted = new MemoryRegionDescription(
+                    honest.guestAddress(), honest.sizeBytes() - 4096, honest.userAddress(), 8);
+            assertThat(session.frontend.set(
+                            FrontendRequest.SET_MEM_TABLE,
+                            new MemoryTable(List.of(shifted)).encode(),
+                            session.memory.fd()))
+                    .isTrue();
+            assertThat(session.frontend.setVringEnable(0, true)).isFalse();
+            session.assertAlive();
+            assertThat(session.device.setups).isEmpty();
         }
     }
 

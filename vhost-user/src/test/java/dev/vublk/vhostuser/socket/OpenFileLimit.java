@@ -6,9 +6,13 @@ import dev.vublk.vhostuser.RecordingDevice;
 import dev.vublk.vhostuser.frontend.FrontendMemory;
 import dev.vublk.vhostuser.frontend.VhostUserFrontend;
 import dev.vublk.vhostuser.linux.FileDescriptor;
+import dev.vublk.vhostuser.protocol.FrontendRequest;
+import dev.vublk.vhostuser.protocol.MemoryTable;
+import dev.vublk.vhostuser.protocol.MessageHeader;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.List;
 
 /** Run as a process of its own, with a low limit of open files: a back end that has none left, and goes on. */
 public final class OpenFileLimit {
@@ -53,7 +57,14 @@ public final class OpenFileLimit {
             take(hoard, memory.fd());
             give(hoard, 1);
             // Two descriptors come, one finds room.
-            frontend.setMemTable(memory, memory);
+            // An acknowledgement is asked for: a message that is merely refused would get one.
+            MemoryTable table = new MemoryTable(List.of(memory.description()));
+            frontend.send(
+                    FrontendRequest.SET_MEM_TABLE,
+                    MessageHeader.FLAG_NEED_REPLY,
+                    table.encode(),
+                    memory.fd(),
+                    memory.fd());
             if (frontend.awaitEnd()) {
                 System.out.println("session ended by lost descriptors");
             }

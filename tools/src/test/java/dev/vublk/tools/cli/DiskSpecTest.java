@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.tools.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.vublk.blockdev.BlockOptions;
+import dev.vublk.blockdev.BlockOptions.CacheMode;
+import dev.vublk.blockdev.BlockOptions.IoEngine;
+import dev.vublk.emulator.DiskConfig;
+import dev.vublk.emulator.virtioblk.VirtioBlkSettings;
+import dev.vublk.vhostuser.socket.ListenerOptions;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import picocli.CommandLine.TypeConversionException;
+
+class DiskSpecTest {
+    private static DiskConfig parse(String text) {
+        return DiskSpec.parse(text, new DiskDefaults()).build();
+    }
+
+    @Test
+    void shouldTakeDefaults() {
+        assertThat(parse("image=a.img,socket=a.sock"))
+                .isEqualTo(new DiskConfig(
+                        BlockOptions.defaults("a.img"),
+                        ListenerOptions.atPath("a.sock"),
+                        new VirtioBlkSettings("a.img", 64, 1024, 126, true, true, 1)));
+    }
+
+    @Test
+    void shouldTakeEveryKey() {
+        DiskConfig disk = parse("image=a.img,socket=a.sock,socket-mode=0660,socket-owner=root,socket-group=0,serial=S1,"
+                + "queues=3,queue-size=256,seg-max=254,max-ranges=16,block-size=4K,read-only=on,share-rw=on,"
+                + "force-share=on,locking=off,cache=none,engine=threads,discard=ignore,write-zeroes=off");
+
+        assertThat(disk)
+                .isEqualTo(new DiskConfig(
+                        new BlockOptions(
+                                "a.img", true, CacheMode.NONE, IoEngine.THREADS, false, 4096, false, true, true),
+                        new ListenerOptions("a.sock", -1, 0660, "root", "0"),
+                        new VirtioBlkSettings("S1", 3, 256, 254, false, false, 16)));
+    }
+
+    @Test
+    void shouldTakeASocketDescriptor() {
+        assertThat(parse("image=a.img,socket-fd=3").listener()).isEqualTo(ListenerOptions.inherited(3));
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "none, NONE",
+        "writeback, WRITEBACK",
+        "writethrough, WRITETHROUGH",
+        "directsync, DIRECTSYNC",
+        "unsafe, UNSAFE",
+    })
+    void shouldKnowQemusCacheModes(String name, CacheMode mode) {
+        assertThat(parse("image=a,socket=s,cache=" + name).block().cacheMode()).isEqualTo(mode);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"auto, AUTO", "io_uring, IO_URING", "threads, THREADS"})
+    void shouldKnowEngines(String name, IoEngine engine) {
+        assertThat(parse("image=a,socket=s,engine=" + name).block().engine()).isEqualTo(engine);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"unmap, true", "on, true", "ignore, false", "off, false"})
+    void shouldKnowDiscard(String name, boolean discard) {
+        DiskConfig disk = parse("image=a,socket=s,discard=" + name);
+        assertThat(disk.block().discard()).isEqualTo(discard);
+        assertThat(disk.device().discard()).isEqualTo(discard);
+    }
+
+    @Test
+    void shouldSwitchOnWhatIsMerelyNamed() {
+        DiskConfig disk = parse("image=a,socket=s,read-only,share-rw,force-share,locking,write-zeroes");
+
+        assertThat(disk.block().readOnly()).isTrue();
+        assertThat(disk.block().shareRw()).isTrue();
+        assertThat(disk.block().forceShare()).isTrue();
+        assertThat(disk.block().locking()).isTrue();
+        assertThat(disk.device().writeZeroes()).isTrue();
+    }
+
+    @Test
+    void shouldOverrideDefaultsOfTheCommandForThisDiskOnly() {
+        DiskDefaults defaults = new DiskDefaults();
+        defaults.queues = 2;
+        defaults.readOnly = true;
+
+        assertThat(DiskSpec.parse("image=a,socket=s,queues=5,read-only=off", defaults)
+                        .build()
+                        .device()
+                        .queueCountMax())
+                .isEqualTo(5);
+        DiskConfig other = DiskSpec.parse("image=b,socket=t", defaults).build();
+        assertThat(other.device().queueCountMax()).isEqualTo(2);
+        assertThat(other.block().readOnly()).isTrue();
+    }
+
+    @Test
+    void shouldTakeTwoCommasForOne() {
+        assertThat(DiskSpec.splitList("a,,b,c,,,d,,,,e")).containsExactly("a,b", "c,", "d,,e");
+        assertThat(parse("image=a,,b=c.img,socket=s").block().image()).isEqualTo("a,b=c.img");
+    }
+
+    @Test
+    void shouldMakeTheSerialFromTheImagesName() {
+        assertThat(parse("image=/var/disk/a b.img,socket=s").device().serial()).isEqualTo("a_b.img");
+        assertThat(parse("image=0123456789-0123456789.img,socket=s").device().serial())
+                .isEqualTo("56789-0123456789.img")
+                .hasSize(20);
+        assertThat(parse("image=/,socket=s").device().serial()).isEqualTo("/");
+    }
+
+    @Test
+    void shouldCountASerialsBytesNotItsCharacters() {
+        String twentyBytes = "ä".repeat(10);
+        assertThat(parse("image=a,socket=s,serial=" + twentyBytes).device().serial())
+                .isEqualTo(twentyBytes);
+        assertRefused(
+                "image=a,socket=s,serial=" + twentyBytes + "x",
+                "serial: '" + twentyBytes + "x' is longer than 20 bytes");
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "socket=s | no image given: what is to be served? (image=FILE)",
+                "image=,socket=s | no image given: what is to be served? (image=FILE)",
+                "image,socket=s | image: needs a value: image=...",
+                "image=a | a: needs one socket: socket=PATH or socket-fd=N",
+                "image=a,socket=s,socket-fd=3 | a: needs one socket: socket=PATH or socket-fd=N, not both",
+                "image=a,socket-fd=-1 | socket-fd: '-1' is no number from 0 to 2147483647",
+                "image=a,image=b,socket=s | image: is given twice; a comma in a value is written ',,'",
+                "image=a,socket=s, | a comma too many (a comma in a value is written ',,')",
+                "image=a,socket=s,queues=0 | queues: '0' is no number from 1 to 256",
+                "image=a,socket=s,queues=257 | queues: '257' is no number from 1 to 256",
+                "image=a,socket=s,queues=many | queues: 'many' is no number from 1 to 256",
+                "image=a,socket=s,queue-size=3 | queue-size: '3' is no power of two from 1 to 32768",
+                "image=a,socket=s,queue-size=65536 | queue-size: '65536' is no number from 1 to 32768",
+                "image=a,socket=s,seg-max=1023 | seg-max: '1023' is no number from 1 to 1022",
+                "image=a,socket=s,max-ranges=257 | max-ranges: '257' is no number from 1 to 256",
+                "image=a,socket=s,block-size=256 | block-size: '256' is no power of two from 512 to 65536",
+                "image=a,socket=s,block-size=1000 | block-size: '1000' is no power of two from 512 to 65536",
+                "image=a,socket=s,block-size=128K | block-size: '131072' is no power of two from 512 to 65536",
+                "image=a,socket=s,block-size=x | block-size: 'x' is no size such as 512, 4K or 64MiB",
+                "image=a,socket=s,read-only=yes | read-only: 'yes' is neither on nor off",
+                "image=a,socket=s,locking=1 | locking: '1' is neither on nor off",
+                "image=a,socket=s,discard=maybe | discard: 'maybe' is neither unmap nor ignore",
+                "image=a,socket=s,cache=fast | cache: 'fast' is none of [none, writeback, writethrough, directsync, unsafe]",
+                "image=a,socket=s,engine=aio | engine: 'aio' is none of [auto, io_uring, threads]",
+                "image=a,socket=s,socket-mode=rw | socket-mode: 'rw' is no octal mode such as 0660",
+                "image=a,socket=s,socket-mode=1777 | socket-mode: '1777' is no octal mode such as 0660",
+                "image=a,socket=s,socket-owner=no-such | socket-owner: there is no user 'no-such'; give a name or a number",
+                "image=a,socket=s,socket-group=no-such | socket-group: there is no group 'no-such'; give a name or a number",
+                "image=a,socket=s,force-share=on | force-share: is only safe for reading: add read-only=on",
+            })
+    void shouldRefuse(String text, String message) {
+        assertRefused(text, message);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"color=blue", "color", "Image=b", "--queues=3"})
+    void shouldListTheKeysWhenOneIsUnknown(String part) {
+        assertThatThrownBy(() -> parse("image=a,socket=s," + part))
+                .isInstanceOf(TypeConversionException.class)
+                .hasMessageContaining("no such key; known are image, socket, socket-fd")
+                .hasMessageContaining(part.replaceAll("=.*", "") + ": ");
+    }
+
+    @Test
+    void shouldTakeEveryKeyThatItLists() {
+        for (String key : DiskSpec.KEYS.subList(1, DiskSpec.KEYS.size())) {
+            try {
+                DiskSpec.ofOptions(new DiskDefaults(), "a").set(key, "?");
+            } catch (TypeConversionException e) {
+                assertThat(e).hasMessageStartingWith("--" + key + ": ").hasMessageNotContaining("no such key");
+            }
+        }
+        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(20);
+    }
+
+    @Test
+    void shouldNameTheOptionWhereAValueCameFromOne() {
+        DiskDefaults defaults = new DiskDefaults();
+        defaults.queues = 1000;
+
+        assertThatThrownBy(() -> DiskSpec.parse("image=a,socket=s", defaults).build())
+                .hasMessage("--queues: '1000' is no number from 1 to 256");
+        assertThatThrownBy(() -> {
+                    DiskSpec disk = DiskSpec.ofOptions(defaults, "a");
+                    disk.set("socket", "s");
+                    disk.build();
+                })
+                .hasMessage("--queues: '1000' is no number from 1 to 256");
+    }
+
+    private static void assertRefused(String text, String message) {
+        assertThatThrownBy(() -> parse(text))
+                .isInstanceOf(TypeConversionException.class)
+                .hasMessage(message);
+    }
+}
