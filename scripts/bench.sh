@@ -1,0 +1,365 @@
+#!/usr/bin/env bash
+# Measurements that the project's claims rest on: repeated, interleaved, medians.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+usage() {
+  cat <<'U'
+usage: bench.sh polling [option...]
+       bench.sh compare [option...]
+
+polling: one active disk at depth 1 while 0, 10 and 100 idle disks of 32 queues each share its IOThread, for each way of
+         waiting (--fd-monitor), with polling and without, with a client that polls and one that sleeps; and the CPU time
+         of the back end while 100 connected disks are idle.
+compare: vublk and qemu-storage-daemon, a null disk and a file on tmpfs, 4k random reads at depths 1, 8, 32 and 64: IOPS and
+         CPU time of the back end.
+
+  --rounds N        rounds; what is compared follows each other within a round (default 3)
+  --time SECONDS    each measurement (default 1)
+  --warmup SECONDS  before each measurement (default 1)
+  --out FILE        write the tables to FILE as well, as Markdown
+polling only:
+  --monitors LIST   such as io_uring,epoll,poll (default all three)
+  --polls LIST      values of --poll-max-ns; "default" for vublk's own (default default,0)
+  --clients LIST    poll,event (default both)
+  --idle LIST       numbers of idle disks, the first one being what the ratio refers to (default 0,10,100)
+  --settle SECONDS  after the idle disks have connected; vublk looks at a queue for 7 s before it counts as idle (default 8)
+  --idle-time S     over which the CPU time of idle disks is taken (default 5; 0: not at all)
+compare only:
+  --depths LIST     (default 1,8,32,64)
+  --disks LIST      null,file (default both)
+
+environment: VUBLK_OPTS   more options for vublk export, such as --iothread-cpus 0
+             CLIENT       a command before the client, such as "taskset -c 1"
+             QSD_AIO      io_uring (default), threads or native
+exit status: 0 all measured, 1 something failed (a line says what), 2 wrong arguments
+U
+}
+
+fail() {
+  echo "bench.sh: $*" >&2
+  exit 1
+}
+
+wrong() {
+  echo "bench.sh: $*" >&2
+  echo "Try 'bench.sh --help'." >&2
+  exit 2
+}
+
+case ${1:-} in
+  polling | compare) experiment=$1 ;;
+  -h | --help) usage; exit 0 ;;
+  '') wrong "which measurement: polling or compare?" ;;
+  *) wrong "'$1' is no measurement: polling or compare" ;;
+esac
+shift
+rounds=3 time=1 warmup=1 out='' monitors=io_uring,epoll,poll polls=default,0 clients=poll,event idle=0,10,100 settle=8
+idle_time=5 depths=1,8,32,64 disks=null,file
+while [ $# -gt 0 ]; do
+  case $1 in
+    -h | --help) usage; exit 0 ;;
+    --rounds | --time | --warmup | --out | --monitors | --polls | --clients | --idle | --settle | --idle-time | --depths | --disks)
+      [ $# -ge 2 ] || wrong "$1 needs a value"
+      name=${1#--}
+      printf -v "${name//-/_}" '%s' "$2"
+      shift 2
+      ;;
+    *) wrong "unknown option $1" ;;
+  esac
+done
+is_number() {
+  [[ $1 =~ ^[0-9]+(\.[0-9]+)?$ ]]
+}
+[[ $rounds =~ ^[1-9][0-9]*$ ]] || wrong "--rounds $rounds is no number from 1"
+for name in time warmup settle idle_time; do
+  is_number "${!name}" || wrong "--${name//_/-} ${!name} is no number of seconds"
+done
+[[ $idle =~ ^[0-9]+(,[0-9]+)*$ ]] || wrong "--idle $idle is no list of numbers"
+[[ $depths =~ ^[1-9][0-9]*(,[1-9][0-9]*)*$ ]] || wrong "--depths $depths is no list of numbers"
+# check_list OPTION VALUE WORD...
+check_list() {
+  local option=$1 each
+  local -a given
+  IFS=, read -ra given <<<"$2"
+  shift 2
+  for each in "${given[@]}"; do
+    [[ " $* " == *" $each "* ]] || wrong "$option: '$each' is none of: $*"
+  done
+}
+check_list --monitors "$monitors" io_uring epoll poll
+check_list --clients "$clients" poll event
+check_list --disks "$disks" null file
+if [ -n "$out" ] && ! : >"$out"; then
+  fail "cannot write $out"
+fi
+
+directory=$(mktemp -d "${TMPDIR:-/tmp}/vublk-bench.XXXXXX")
+tmpfs_image=''
+pids=()
+clean_up() {
+  local pid
+  for pid in "${pids[@]}"; do
+    kill "$pid" 2>/dev/null || true
+  done
+  for pid in "${pids[@]}"; do
+    wait "$pid" 2>/dev/null || true
+  done
+  rm -rf "$directory"
+  [ -z "$tmpfs_image" ] || rm -f "$tmpfs_image"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+"$here/vublk" --version >/dev/null || fail "vublk does not run"
+
+# start NAME PATTERN COMMAND...: runs it in the background until its output has the pattern; its process id is in $started.
+start() {
+  local name=$1 pattern=$2 i
+  shift 2
+  "$@" >"$directory/$name.out" 2>"$directory/$name.err" </dev/null &
+  started=$!
+  pids+=("$started")
+  for ((i = 0; i < 600; i++)); do
+    if grep -q -- "$pattern" "$directory/$name.out"; then
+      return
+    fi
+    kill -0 "$started" 2>/dev/null || fail "$name did not start: $(tail -1 "$directory/$name.err")"
+    sleep 0.1
+  done
+  fail "$name is not ready after 60 s: $(tail -1 "$directory/$name.err")"
+}
+
+# end PID: SIGTERM, and waits.
+end() {
+  local pid left=()
+  kill "$1" 2>/dev/null || true
+  wait "$1" 2>/dev/null || true
+  for pid in "${pids[@]}"; do
+    [ "$pid" = "$1" ] || left+=("$pid")
+  done
+  pids=("${left[@]}")
+}
+
+# measure SOCKET PID OPTION...: the fields of the result are in $directory/result.
+measure() {
+  local socket=$1 pid=$2
+  shift 2
+  # shellcheck disable=SC2086 # CLIENT is a list of words.
+  ${CLIENT:-} "$here/vublk" bench --json --socket "$socket" --backend-pid "$pid" --time "$time" --warmup "$warmup" "$@" \
+    >"$directory/result" 2>"$directory/client.err" || fail "the client failed: $(tail -1 "$directory/client.err")"
+}
+
+field() {
+  sed -n "s/^ *\"$1\" : \"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}$/\1/p" "$directory/result"
+}
+
+# cpu_ticks PID: user and system time of the process, in hundredths of a second.
+cpu_ticks() {
+  sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }'
+}
+
+# median FILE KEY: of the values behind a key, one in a line.
+median() {
+  awk -v key="$2" '$1 == key { print $2 }' "$1" | sort -g \
+    | awk '{ v[NR] = $1 } END { if (NR == 0) print "-"; else print (NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2) }'
+}
+
+# ratio A B, two decimals.
+ratio() {
+  awk -v a="$1" -v b="$2" 'BEGIN { if (b + 0 == 0) print "-"; else printf "%.2f", a / b }'
+}
+
+thousands() {
+  awk -v v="$1" 'BEGIN { if (v == "-") print v; else printf "%.1fk", v / 1000 }'
+}
+
+say() {
+  printf '%s\n' "$*" >&2
+}
+
+# report LINE...: to standard output and --out.
+report() {
+  printf '%s\n' "$@"
+  [ -z "$out" ] || printf '%s\n' "$@" >>"$out"
+}
+
+machine() {
+  report "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) processors, Linux $(uname -r);" \
+    "$rounds rounds, each measurement $time s after $warmup s of warm-up; medians." ""
+}
+
+# ---- polling
+
+run_polling() {
+  local round monitor poll client count values key most=0 i server waiters order number
+  IFS=, read -ra monitor_list <<<"$monitors"
+  IFS=, read -ra poll_list <<<"$polls"
+  IFS=, read -ra client_list <<<"$clients"
+  IFS=, read -ra idle_list <<<"$idle"
+  for count in "${idle_list[@]}"; do
+    [ "$count" -le "$most" ] || most=$count
+  done
+  # Three eventfds a queue, and some more.
+  [ "$(ulimit -Hn)" = unlimited ] || [ "$(ulimit -Hn)" -ge $((most * 97 + 500)) ] \
+    || fail "$most idle disks need $((most * 97 + 500)) open files, and the hard limit is $(ulimit -Hn): raise it (ulimit -Hn)"
+  ulimit -Sn "$(ulimit -Hn)"
+  values=$directory/values
+  : >"$values"
+  local -a exports=(--disk "image=null:1G,socket=$directory/active")
+  for ((i = 0; i < most; i++)); do
+    exports+=(--disk "image=null:1G,socket=$directory/idle$i")
+  done
+  for ((round = 1; round <= rounds; round++)); do
+    for monitor in "${monitor_list[@]}"; do
+      for poll in "${poll_list[@]}"; do
+        local -a options=(--queues 32 --fd-monitor "$monitor")
+        [ "$poll" = default ] || options+=(--poll-max-ns "$poll")
+        # shellcheck disable=SC2086 # VUBLK_OPTS is a list of words.
+        start "vublk" "^ready.*active$" "$here/vublk" export "${options[@]}" ${VUBLK_OPTS:-} "${exports[@]}"
+        server=$started
+        measure "$directory/active" "$server" # Only that everything is compiled.
+        order=("${idle_list[@]}")
+        if [ $((round % 2)) -eq 0 ]; then # The other way round, so that no number always comes first.
+          order=()
+          for count in "${idle_list[@]}"; do
+            order=("$count" "${order[@]}")
+          done
+        fi
+        for count in "${order[@]}"; do
+          waiters=''
+          if [ "$count" -gt 0 ]; then
+            local -a sockets=()
+            for ((i = 0; i < count; i++)); do
+              sockets+=(--socket "$directory/idle$i")
+            done
+            start "idle-disks" "^connected" "$here/vublk" bench --connect-only "${sockets[@]}"
+            waiters=$started
+            [ "$poll" = 0 ] || sleep "$settle"
+          fi
+          for client in "${client_list[@]}"; do
+            measure "$directory/active" "$server" "--$client"
+            number=$(field iops)
+            key=$monitor/$poll/$client/$count
+            echo "$key $number" >>"$values"
+            say "round $round: $monitor, poll-max-ns $poll, client $client, $count idle disks: $(thousands "$number") IOPS," \
+              "p50 $(field latency-p50) us, p99 $(field latency-p99) us"
+          done
+          if [ "$count" -eq "$most" ] && [ "$idle_time" != 0 ]; then
+            sleep 1
+            number=$(cpu_ticks "$server")
+            sleep "$idle_time"
+            number=$(($(cpu_ticks "$server") - number))
+            echo "$monitor/$poll/idle-ticks $number" >>"$values"
+            say "round $round: $monitor, poll-max-ns $poll, $count idle disks: $number ticks in $idle_time s"
+          fi
+          [ -z "$waiters" ] || end "$waiters"
+        done
+        end "$server"
+      done
+    done
+  done
+
+  report "## One disk at depth 1 beside idle disks of 32 queues on one IOThread" ""
+  machine
+  local head="| monitor | poll-max-ns | client |" rule="|---|---|---|" line base
+  for count in "${idle_list[@]}"; do
+    head+=" $count idle: IOPS | ratio |" rule+="---|---|"
+  done
+  head+=" ticks in $idle_time s, $most idle |" rule+="---|"
+  report "$head" "$rule"
+  for monitor in "${monitor_list[@]}"; do
+    for poll in "${poll_list[@]}"; do
+      for client in "${client_list[@]}"; do
+        line="| $monitor | $poll | $client |"
+        base=$(median "$values" "$monitor/$poll/$client/${idle_list[0]}")
+        for count in "${idle_list[@]}"; do
+          number=$(median "$values" "$monitor/$poll/$client/$count")
+          line+=" $(thousands "$number") | $(ratio "$number" "$base") |"
+        done
+        report "$line $(median "$values" "$monitor/$poll/idle-ticks") |"
+      done
+    done
+  done
+}
+
+# ---- compare
+
+start_qsd() {
+  local disk=$1 socket=$2 i
+  local -a blockdev=(--blockdev "driver=null-co,node-name=disk,size=1073741824,read-zeroes=off")
+  if [ "$disk" = file ]; then
+    blockdev=(--blockdev "driver=file,node-name=disk,filename=$tmpfs_image,aio=${QSD_AIO:-io_uring},locking=off")
+  fi
+  qemu-storage-daemon --object iothread,id=iothread0 "${blockdev[@]}" \
+    --export "type=vhost-user-blk,id=export,node-name=disk,addr.type=unix,addr.path=$socket,writable=on,num-queues=4,iothread=iothread0" \
+    >"$directory/qsd.out" 2>&1 </dev/null &
+  started=$!
+  pids+=("$started")
+  for ((i = 0; i < 200; i++)); do
+    [ ! -S "$socket" ] || return 0
+    kill -0 "$started" 2>/dev/null || fail "qemu-storage-daemon did not start: $(tail -1 "$directory/qsd.out")"
+    sleep 0.05
+  done
+  fail "qemu-storage-daemon does not listen"
+}
+
+run_compare() {
+  local disk image depth round server vublk qsd values key number cpu
+  command -v qemu-storage-daemon >/dev/null || fail "qemu-storage-daemon is missing: run scripts/guest/setup.sh"
+  IFS=, read -ra disk_list <<<"$disks"
+  IFS=, read -ra depth_list <<<"$depths"
+  values=$directory/values
+  : >"$values"
+  for disk in "${disk_list[@]}"; do
+    image=null:1G
+    if [ "$disk" = file ]; then
+      [ -d /dev/shm ] || fail "there is no tmpfs at /dev/shm"
+      tmpfs_image=$(mktemp /dev/shm/vublk-bench.XXXXXX)
+      # Written, not sparse: holes would be read without touching memory.
+      dd if=/dev/urandom of="$tmpfs_image" bs=1M count=256 status=none || fail "/dev/shm has no room for 256 MiB"
+      image=$tmpfs_image
+    fi
+    # Both on 4 queues, both on one thread, both polling at most 32 us.
+    # shellcheck disable=SC2086 # VUBLK_OPTS is a list of words.
+    start vublk "^ready" "$here/vublk" export "$image" --socket "$directory/vublk.sock" --queues 4 --locking off ${VUBLK_OPTS:-}
+    vublk=$started
+    start_qsd "$disk" "$directory/qsd.sock"
+    qsd=$started
+    measure "$directory/vublk.sock" "$vublk" --iodepth 32 # Only that everything is compiled.
+    for ((round = 1; round <= rounds; round++)); do
+      for depth in "${depth_list[@]}"; do
+        local -a order=("vublk $vublk" "qsd $qsd")
+        [ $((round % 2)) -eq 1 ] || order=("qsd $qsd" "vublk $vublk")
+        for server in "${order[@]}"; do
+          measure "$directory/${server% *}.sock" "${server#* }" --iodepth "$depth"
+          number=$(field iops) cpu=$(field backend-cpu-per-million)
+          key=$disk/$depth/${server% *}
+          printf '%s %s\n%s-cpu %s\n' "$key" "$number" "$key" "$cpu" >>"$values"
+          say "round $round: $disk, depth $depth, ${server% *}: $(thousands "$number") IOPS, p50 $(field latency-p50) us," \
+            "back end $(printf '%.3f' "$cpu") s CPU per million"
+        done
+      done
+    done
+    end "$vublk"
+    end "$qsd"
+    rm -f "$directory/vublk.sock" "$directory/qsd.sock"
+  done
+
+  report "## vublk and $(qemu-storage-daemon --version | head -1), 4k random reads, one queue, a polling client" ""
+  machine
+  report "| disk | depth | vublk IOPS | qsd IOPS | ratio | vublk s CPU/million | qsd s CPU/million | ratio |" \
+    "|---|---|---|---|---|---|---|---|"
+  local ours theirs
+  for disk in "${disk_list[@]}"; do
+    for depth in "${depth_list[@]}"; do
+      ours=$(median "$values" "$disk/$depth/vublk") theirs=$(median "$values" "$disk/$depth/qsd")
+      local our_cpu their_cpu
+      our_cpu=$(median "$values" "$disk/$depth/vublk-cpu") their_cpu=$(median "$values" "$disk/$depth/qsd-cpu")
+      report "| $disk | $depth | $(thousands "$ours") | $(thousands "$theirs") | $(ratio "$ours" "$theirs") | $(printf '%.3f' "$our_cpu") | $(printf '%.3f' "$their_cpu") | $(ratio "$our_cpu" "$their_cpu") |"
+    done
+  done
+}
+
+"run_$experiment"
