@@ -169,6 +169,10 @@ public final class CoroutinePool implements AutoCloseable {
         if (!coroutine.isIdle()) {
             throw new IllegalStateException("a busy coroutine cannot go back to the pool");
         }
+        if (global.isOverLimit()) {
+            discard(coroutine); // What was taken regardless of the limit is not kept.
+            return;
+        }
         leaveRegister(coroutine);
         if (current.isFull()) {
             makeRoom();
@@ -180,7 +184,7 @@ public final class CoroutinePool implements AutoCloseable {
         }
     }
 
-    /** Forgets a coroutine that was taken and whose work ended it by an exception. It cannot be used again. */
+    /** Forgets a coroutine that was taken, for example because an exception ended it. It cannot be used again. */
     public void discard(Coroutine coroutine) {
         leaveRegister(coroutine);
         if (reservedLeft + alive + pooled < GlobalCoroutinePool.RESERVED_PER_LOOP) {

@@ -156,6 +156,11 @@ public final class GlobalCoroutinePool {
         accounted.incrementAndGet();
     }
 
+    /** Whether more exist than may, because loops took some regardless. Any thread. */
+    boolean isOverLimit() {
+        return accounted.get() > maximum;
+    }
+
     void unaccount(int count) {
         accounted.addAndGet(-count);
         if (hungry > 0) {

@@ -15,9 +15,6 @@ final class AdaptivePoller {
     /** First polling time; QEMU's. */
     private static final long FIRST_NS = 4_000;
 
-    /** Looks at the items between two looks at the clock. Arbitrary: some hundred nanoseconds. */
-    private static final int SPINS = 32;
-
     private final PollSettings settings;
     private final Consumer<PolledItem> schedule;
     private final ArrayList<PolledItem> items = new ArrayList<>();
@@ -65,10 +62,10 @@ final class AdaptivePoller {
         }
     }
 
-    /** Looks at every item, some times. Returns whether one had something. */
-    boolean spin() {
+    /** Looks at every item, {@code times} over. Returns whether one had something. */
+    boolean spin(int times) {
         int count = items.size();
-        for (int spin = 0; spin < SPINS; spin++) {
+        for (int spin = 0; spin < times; spin++) {
             boolean found = false;
             for (int i = 0; i < count; i++) {
                 PolledItem item = items.get(i);

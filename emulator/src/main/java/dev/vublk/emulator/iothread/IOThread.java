@@ -32,7 +32,7 @@ import org.apache.logging.log4j.Logger;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One thread with one loop: a Netty io_uring loop whose passes run inside coroutines.
+ * One thread with one loop: a Netty loop (io_uring, epoll or poll) whose passes run inside coroutines.
  *
  * <p>A pass takes completions and tasks in, resumes the coroutines whose waits are over, runs the queued items, and lets
  * the pass-end listeners publish. <b>The passes themselves run in a coroutine</b>, the loop's owner: an item runs inline
@@ -54,6 +54,11 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
 
     /** While it polls, the loop looks at descriptors once in so many rounds. A power of two, otherwise arbitrary. */
     private static final int LOOKS_SKIPPED = 64;
+
+    /** Looks at the poll list between two looks at the clock, and at the ring while operations are in flight. Arbitrary. */
+    private static final int SPINS = 32;
+
+    private static final int SPINS_WITH_IO = 4;
 
     private final String name;
     private final IOThreadConfig config;
@@ -101,7 +106,8 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
     private volatile @Nullable Thread thread;
 
     /**
-     * Makes the ring, but starts no thread yet. Throws {@link IllegalStateException} when io_uring is not to be had.
+     * Makes what the loop waits with, but starts no thread yet. Throws {@link IllegalStateException} when io_uring is wanted
+     * and not to be had.
      *
      * @param config how the thread is to be
      */
@@ -398,12 +404,15 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
         long nowNs = beginNs;
         poller.begin();
         do {
-            boolean found = poller.spin();
-            if (isIoExpected()) {
-                // Takes completions from the ring without a system call, submits what waits.
+            // First of all submits what waits; takes completions from the ring without a system call.
+            boolean ioExpected = isIoExpected();
+            if (ioExpected) {
                 loop.lookAtIo();
             }
-            if (found || hasWork() || loop.hasTasksNow() || workers.hasCompletions()) {
+            if (hasWork()
+                    || loop.hasPostedTasks()
+                    || workers.hasCompletions()
+                    || poller.spin(ioExpected ? SPINS_WITH_IO : SPINS)) {
                 watchdog.begin(nowNs);
                 return true;
             }
@@ -559,6 +568,9 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
             }
         };
 
+        private static final int PASSES_BETWEEN_TIMERS = 64;
+
+        private int passesSinceTimers;
         private boolean maySleep = true;
         /** Whether the last look at descriptors and completions was one that could sleep. */
         private boolean slept;
@@ -576,6 +588,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
 
         @Override
         protected int runIo() {
+            slept = false; // Netty asks canBlock only when no completion is there.
             return ioHandler().run(context);
         }
 
@@ -591,15 +604,19 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
             maySleep = true;
         }
 
-        private boolean hasTasksNow() {
-            return hasTasks() || hasScheduledTasks();
+        /** Whether other threads want something. Timers are not asked: they wake the loop when it sleeps. */
+        private boolean hasPostedTasks() {
+            return hasTasks();
         }
 
         private void runTasks() {
             if (isShuttingDown()) {
                 ioHandler().prepareToDestroy();
             }
-            runAllTasks(TASK_QUANTUM_NS);
+            // A busy loop asks for due timers now and then only: it costs a look at the clock.
+            if (hasTasks() || slept || (++passesSinceTimers & (PASSES_BETWEEN_TIMERS - 1)) == 0) {
+                runAllTasks(TASK_QUANTUM_NS);
+            }
             if (isShuttingDown()) {
                 terminated = confirmShutdown();
             }

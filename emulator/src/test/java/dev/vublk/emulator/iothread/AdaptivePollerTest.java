@@ -109,9 +109,9 @@ class AdaptivePollerTest {
         poller.onActive(first);
         poller.onActive(second);
 
-        assertThat(poller.spin()).isFalse();
+        assertThat(poller.spin(3)).isFalse();
         second.hasWork = true;
-        assertThat(poller.spin()).isTrue();
+        assertThat(poller.spin(3)).isTrue();
         assertThat(scheduled).containsExactly(second);
     }
 
@@ -135,7 +135,7 @@ class AdaptivePollerTest {
         poller.onActive(item);
         poller.remove(item);
         item.hasWork = true;
-        assertThat(poller.spin()).isFalse();
+        assertThat(poller.spin(3)).isFalse();
         assertThat(poller.count()).isZero();
     }
 
