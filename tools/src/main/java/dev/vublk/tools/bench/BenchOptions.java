@@ -48,30 +48,39 @@ public record BenchOptions(
     public BenchOptions {
         Objects.requireNonNull(socket, "socket");
         Objects.requireNonNull(workload, "workload");
-        check(blockBytes >= BlkSpec.SECTOR_BYTES && blockBytes <= BLOCK_BYTES_MAX, "--bs", "is not from 512 to 16M");
-        check(blockBytes % BlkSpec.SECTOR_BYTES == 0, "--bs", "is not a multiple of 512");
-        check(ioDepth >= 1 && ioDepth <= 32768, "--iodepth", "is not from 1 to 32768");
-        check(queues >= 1 && queues <= 65535, "--queues", "is not from 1 to 65535");
-        check(threads >= 1 && threads <= queues, "--threads", "is not from 1 to the number of queues, " + queues);
-        check(timeNs > 0, "--time", "must be more than nothing");
-        check(warmupNs >= 0, "--warmup", "must not be negative");
-        check(ratePerSecond >= 0 && ratePerSecond <= 1e9, "--rate", "is not from 0 to 10^9");
+        check(
+                blockBytes >= BlkSpec.SECTOR_BYTES && blockBytes <= BLOCK_BYTES_MAX,
+                "--bs",
+                blockBytes,
+                "is not from 512 to 16M");
+        check(blockBytes % BlkSpec.SECTOR_BYTES == 0, "--bs", blockBytes, "is not a multiple of 512");
+        check(ioDepth >= 1 && ioDepth <= 32768, "--iodepth", ioDepth, "is not from 1 to 32768");
+        check(queues >= 1 && queues <= 65535, "--queues", queues, "is not from 1 to 65535");
+        check(
+                threads >= 1 && threads <= queues,
+                "--threads",
+                threads,
+                "is not from 1 to the number of queues, " + queues);
+        check(timeNs > 0, "--time", timeNs / Builder.NS_PER_S, "must be more than nothing");
+        check(warmupNs >= 0, "--warmup", warmupNs / Builder.NS_PER_S, "must not be negative");
+        check(ratePerSecond >= 0 && ratePerSecond <= 1e9, "--rate", ratePerSecond, "is not from 0 to 10^9");
         check(
                 queueSize == 0 || (Integer.bitCount(queueSize) == 1 && queueSize >= 2 && queueSize <= 32768),
                 "--queue-size",
+                queueSize,
                 "is no power of two from 2 to 32768");
-        check(offsetBytes >= 0 && offsetBytes % blockBytes == 0, "--offset", "is not a multiple of --bs");
-        check(sizeBytes >= 0 && sizeBytes % blockBytes == 0, "--size", "is not a multiple of --bs");
-        check(backendPid >= 0, "--backend-pid", "is no process id");
+        check(offsetBytes >= 0 && offsetBytes % blockBytes == 0, "--offset", offsetBytes, "is not a multiple of --bs");
+        check(sizeBytes >= 0 && sizeBytes % blockBytes == 0, "--size", sizeBytes, "is not a multiple of --bs");
+        check(backendPid >= 0, "--backend-pid", backendPid, "is no process id");
         if (workload.isVerification()) {
-            check(ratePerSecond == 0, "--rate", "has no meaning for a verification");
-            check(threads == 1, "--threads", "must be 1 for a verification");
+            check(ratePerSecond == 0, "--rate", ratePerSecond, "has no meaning for a verification");
+            check(threads == 1, "--threads", threads, "must be 1 for a verification");
         }
     }
 
-    private static void check(boolean right, String option, String reason) {
+    private static void check(boolean right, String option, Object value, String reason) {
         if (!right) {
-            throw new IllegalArgumentException(option + " " + reason);
+            throw new IllegalArgumentException(option + " " + value + " " + reason);
         }
     }
 

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.tools.bench;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
+
+import org.HdrHistogram.Histogram;
+import org.junit.jupiter.api.Test;
+
+class BenchReportTest {
+    private static BenchResult result(long errors, double backendSeconds) {
+        return new BenchResult(
+                BenchOptions.builder("s").queues(2).build(),
+                8,
+                4_000_000,
+                errors,
+                errors > 0 ? 1 : 0,
+                2.0,
+                new LatencySummary(1.5, 1, 1.25, 2, 3, 4, 5),
+                1_000_000,
+                2_000_000,
+                7,
+                0,
+                1.0,
+                backendSeconds);
+    }
+
+    @Test
+    void shouldComputeRates() {
+        BenchResult result = result(0, 3.0);
+        assertThat(result.iops()).isEqualTo(2_000_000);
+        assertThat(result.mibPerSecond()).isEqualTo(7812.5);
+        assertThat(result.kicksPerRequest()).isEqualTo(0.25);
+        assertThat(result.interruptsPerRequest()).isEqualTo(0.5);
+        assertThat(result.clientCpuSecondsPerMillion()).isEqualTo(0.25);
+        assertThat(result.backendCpuSecondsPerMillion()).isEqualTo(0.75);
+    }
+
+    @Test
+    void shouldPrintWhatItMeasured() {
+        assertThat(new BenchReport(result(0, 3.0)).text()).isEqualTo("""
+                        randread, 4096 bytes, depth 1, 2 of 8 queues active, 1 client thread polling, direct descriptors, 2.00 s
+                          IOPS          2,000,000 (7,812.5 MiB/s)
+                          latency, us   mean 1.50, p50 1.25, p90 2.00, p99 3.00, p99.9 4.00, max 5.00
+                          per request   0.2500 kicks, 0.5000 interrupts
+                          client        1.00 s CPU, 0.250 s per million requests, slept 7 times
+                          back end      3.00 s CPU, 0.750 s per million requests
+                        """);
+    }
+
+    @Test
+    void shouldTellErrorsAndLeaveOutWhatIsUnknown() {
+        BenchReport report = new BenchReport(result(12, Double.NaN));
+        assertThat(report.text())
+                .contains("errors        12, the first with status 1")
+                .doesNotContain("back end");
+        assertThat(report.fields())
+                .containsEntry("errors", 12L)
+                .containsEntry("latency-p99.9", 4.0)
+                .doesNotContainKey("backend-cpu");
+    }
+
+    @Test
+    void shouldCountRunsOfEqualLatencies() {
+        LoadStatistics statistics = new LoadStatistics();
+        for (int i = 0; i < 90; i++) {
+            statistics.record(1_000, 0);
+        }
+        for (int i = 0; i < 10; i++) {
+            statistics.record(50_000, i == 0 ? 2 : 0);
+        }
+        Histogram latencies = statistics.latencies();
+        assertThat(latencies.getTotalCount()).isEqualTo(100);
+        assertThat(LatencySummary.of(latencies).p90()).isCloseTo(1.0, within(0.01));
+        assertThat(LatencySummary.of(latencies).p99()).isCloseTo(50.0, within(0.1));
+        assertThat(statistics.errors()).isEqualTo(1);
+        assertThat(statistics.firstErrorStatus()).isEqualTo(2);
+    }
+
+    @Test
+    void shouldKeepErrorsOfTheWarmUp() {
+        LoadStatistics statistics = new LoadStatistics();
+        statistics.record(1_000, 1);
+        statistics.reset();
+        assertThat(statistics.requests()).isZero();
+        assertThat(statistics.latencies().getTotalCount()).isZero();
+        assertThat(statistics.errors()).isEqualTo(1);
+    }
+
+    @Test
+    void shouldReadProcessTimesBehindAnyName() {
+        assertThat(ProcessCpu.parse("12 (a ) b (c)) S 1 1 1 0 -1 4194560 9 0 0 0 150 75 0 0 20 0 1 0 5"))
+                .isEqualTo(2.25);
+    }
+}
