@@ -217,7 +217,7 @@ run_polling() {
         local -a options=(--queues 32 --fd-monitor "$monitor")
         [ "$poll" = default ] || options+=(--poll-max-ns "$poll")
         # shellcheck disable=SC2086 # VUBLK_OPTS is a list of words.
-        start "vublk" "^ready.*active$" "$here/vublk" export "${options[@]}" ${VUBLK_OPTS:-} "${exports[@]}"
+        start "vublk" "^ready.*active (" "$here/vublk" export "${options[@]}" ${VUBLK_OPTS:-} "${exports[@]}"
         server=$started
         measure "$directory/active" "$server" # Only that everything is compiled.
         order=("${idle_list[@]}")
