@@ -7,12 +7,18 @@ usage() {
   cat <<'U'
 usage: bench.sh polling [option...]
        bench.sh compare [option...]
+       bench.sh coroutine-pool [MILLISECONDS]
+       bench.sh worker-pool [ROUNDS]
 
 polling: one active disk at depth 1 while 0, 10 and 100 idle disks of 32 queues each share its IOThread, for each way of
          waiting (--fd-monitor), with polling and without, with a client that polls and one that sleeps; and the CPU time
          of the back end while 100 connected disks are idle.
 compare: vublk and qemu-storage-daemon, a null disk and a file on tmpfs, 4k random reads at depths 1, 8, 32 and 64: IOPS and
          CPU time of the back end.
+
+coroutine-pool: designs of a coroutine pool (none, fixed, unbounded and resized, ours): creations, bytes, CPU time.
+worker-pool: bursts of 64 and 512 blocking calls on a cold pool: how long the submitting loop is held up, beside a pool that
+         spawns in the submitter and beside ThreadPoolExecutor.
 
   --rounds N        rounds; what is compared follows each other within a round (default 3)
   --time SECONDS    each measurement (default 1)
@@ -47,11 +53,24 @@ wrong() {
   exit 2
 }
 
+# run_class CLASS ARGUMENT...: a measurement of a piece, a class among the tests; replaces this shell.
+run_class() {
+  local java_home classpath=$here/../tools/target/bench.cp
+  java_home=$("$here/setup-build.sh")
+  (cd "$here/.." && JAVA_HOME=$java_home mvn -q -B -pl tools -am -DskipTests package dependency:build-classpath \
+    -Dmdep.outputFile=target/bench.cp -Dmdep.includeScope=test) || fail "the build failed"
+  exec "$java_home/bin/java" --sun-misc-unsafe-memory-access=allow --enable-native-access=ALL-UNNAMED \
+    --add-exports java.base/jdk.internal.vm=ALL-UNNAMED \
+    -cp "$here/../tools/target/test-classes:$here/../tools/target/classes:$(cat "$classpath")" "$@"
+}
+
 case ${1:-} in
   polling | compare) experiment=$1 ;;
+  coroutine-pool) run_class dev.vublk.tools.bench.CoroutinePoolBench "${2:-400}" ;;
+  worker-pool) run_class dev.vublk.tools.bench.WorkerBurstBench "${2:-20}" ;;
   -h | --help) usage; exit 0 ;;
-  '') wrong "which measurement: polling or compare?" ;;
-  *) wrong "'$1' is no measurement: polling or compare" ;;
+  '') wrong "which measurement: polling, compare, coroutine-pool or worker-pool?" ;;
+  *) wrong "'$1' is no measurement: polling, compare, coroutine-pool or worker-pool" ;;
 esac
 shift
 rounds=3 time=1 warmup=1 out='' monitors=io_uring,epoll,poll polls=default,0 clients=poll,event idle=0,10,100 settle=8
