@@ -32,8 +32,9 @@ final class VublkProcess implements AutoCloseable {
     static VublkProcess export(Path directory, int disks, String... arguments) throws Exception {
         List<String> command = new ArrayList<>(List.of(Checkout.launcher(), "export", "--log-level", "INFO"));
         command.addAll(List.of(arguments));
-        if (!MORE_OPTIONS.isEmpty()) {
-            command.addAll(List.of(MORE_OPTIONS.split(" ", -1)));
+        List<String> more = List.of(MORE_OPTIONS.split(" ", -1));
+        if (!MORE_OPTIONS.isEmpty() && !command.contains(more.getFirst())) {
+            command.addAll(more);
         }
         Path log = Files.createTempFile(directory, "vublk", ".log");
         Process process =
