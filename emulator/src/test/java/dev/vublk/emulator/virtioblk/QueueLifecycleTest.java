@@ -22,6 +22,7 @@ import java.util.List;
 import java.util.Set;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.RepeatedTest;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -99,7 +100,8 @@ final class QueueLifecycleTest {
         assertThat(queue.spinForOne()).isSameAs(waiting);
     }
 
-    @Test
+    /** Many times over: the order in which the loop sees the stop and the disk's answers cannot be forced from here. */
+    @RepeatedTest(20)
     void shouldDrainBeforeItAnswersTheBase() throws Exception {
         GuestQueue queue = guest.queue(0, 16).start();
         checkRunning(queue);

@@ -173,15 +173,7 @@ class ProcessIT {
 
     @Test
     void shouldRunFromAnUnpackedArchiveThroughALink() throws Exception {
-        List<Path> archives;
-        try (Stream<Path> files = Files.list(VublkLauncher.checkout().resolve("tools/target"))) {
-            archives = files.filter(path -> path.getFileName().toString().matches("vublk-.*\\.tar\\.gz"))
-                    .toList();
-        }
-        assertThat(archives).hasSize(1);
-        Path unpacked = Files.createDirectory(directory.resolve("opt dir"));
-        HostCommand.run(
-                "tar", "-xzf", archives.getFirst().toString(), "-C", unpacked.toString(), "--strip-components=1");
+        Path unpacked = VublkLauncher.unpackArchive(directory.resolve("opt dir"));
         assertThat(unpacked.resolve("LICENSE")).exists();
         assertThat(unpacked.resolve("README.md")).exists();
         Path link = Files.createSymbolicLink(

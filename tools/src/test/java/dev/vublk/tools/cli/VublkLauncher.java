@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 
 /** A vublk process, begun as a user would: through the launcher, in a directory of its own. */
 final class VublkLauncher implements AutoCloseable {
@@ -44,6 +45,19 @@ final class VublkLauncher implements AutoCloseable {
             }
         }
         return at;
+    }
+
+    /** Unpacks the archive that the build made into the new directory {@code target}, and returns that. */
+    static Path unpackArchive(Path target) throws Exception {
+        List<Path> archives;
+        try (Stream<Path> files = Files.list(checkout().resolve("tools/target"))) {
+            archives = files.filter(path -> path.getFileName().toString().matches("vublk-.*\\.tar\\.gz"))
+                    .toList();
+        }
+        assertThat(archives).hasSize(1);
+        Files.createDirectory(target);
+        HostCommand.run("tar", "-xzf", archives.getFirst().toString(), "-C", target.toString(), "--strip-components=1");
+        return target;
     }
 
     /** Starts {@code scripts/vublk arguments}. */
