@@ -103,7 +103,7 @@ public final class RecordingDevice implements VhostUserDevice {
         promise(setup.kickFd() < 0 || FileStatus.ofDescriptor(setup.kickFd()) != null, "kick closed under a queue");
         calls.add("stop " + queueIndex);
         Integer base = basesAtStop.remove(queueIndex);
-        return base == null ? setup.availBase() : base;
+        return base == null ? setup.base() : base;
     }
 
     @Override

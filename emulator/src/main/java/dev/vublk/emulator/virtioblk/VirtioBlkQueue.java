@@ -8,7 +8,7 @@ import dev.vublk.emulator.trace.RequestEvent;
 import dev.vublk.vhostuser.linux.EventFd;
 import dev.vublk.vhostuser.memory.GuestMemory;
 import dev.vublk.vhostuser.memory.HostMemory;
-import dev.vublk.vhostuser.virtqueue.SplitVirtqueue;
+import dev.vublk.vhostuser.virtqueue.Virtqueue;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
 import java.lang.foreign.Arena;
 import java.util.function.IntConsumer;
@@ -31,7 +31,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
 
     private final IOThread ioThread;
     private final String label;
-    private final SplitVirtqueue virtqueue;
+    private final Virtqueue virtqueue;
     private final VirtioBlkRequestParser parser;
     private final VirtioBlkRequestHandler handler;
     private final VirtioBlkCounters counters;
@@ -70,7 +70,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
             int rangesMax) {
         this.ioThread = ioThread;
         this.label = label;
-        this.virtqueue = new SplitVirtqueue(setup);
+        this.virtqueue = Virtqueue.of(setup);
         this.parser = parser;
         this.handler = handler;
         this.counters = counters;
@@ -150,7 +150,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         errFd = -1;
         arena.close();
         LOG.debug("{}: stopped after {}", label, counters);
-        then.accept(virtqueue.availBase());
+        then.accept(virtqueue.base());
     }
 
     @Override
@@ -195,7 +195,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         }
         VirtioBlkRequest request = takeSlot();
         int popped = virtqueue.pop(request.chain);
-        if (popped == SplitVirtqueue.POPPED) {
+        if (popped == Virtqueue.POPPED) {
             ioThread.pollWhileActive(this);
             passBudget--;
             inFlight++;
@@ -204,7 +204,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
             return true;
         }
         freeSlots[freeCount++] = request;
-        if (popped == SplitVirtqueue.EMPTY) {
+        if (popped == Virtqueue.EMPTY) {
             return waitForKick();
         }
         reportBreakage();
@@ -271,7 +271,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         }
         slotCount++;
         assert slotCount <= virtqueue.size();
-        return new VirtioBlkRequest(arena, SplitVirtqueue.chainLengthMax(virtqueue.size()), rangesMax);
+        return new VirtioBlkRequest(arena, Virtqueue.chainLengthMax(virtqueue.size()), rangesMax);
     }
 
     /** May suspend. However the request ends, it is no longer in flight afterwards: a stop must not wait for ever. */
@@ -319,7 +319,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
             return; // A broken ring gets nothing more written.
         }
         HostMemory.putByte(request.statusAddress, (byte) status);
-        virtqueue.pushUsed(request.chain.headIndex(), (int) writtenBytes(request, status));
+        virtqueue.pushUsed(request.chain, (int) writtenBytes(request, status));
         atPassEnd();
     }
 

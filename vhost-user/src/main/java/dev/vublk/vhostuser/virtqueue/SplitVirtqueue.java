@@ -22,37 +22,15 @@ import dev.vublk.vhostuser.memory.HostMemory;
 import java.lang.invoke.VarHandle;
 
 /**
- * The device side of a split virtqueue (virtio 1.2 section 2.7): takes chains, returns used elements, decides on
- * notifications. Runs on its IOThread.
- *
- * <p>The ring is written by the guest at the same time. Every field of it is read once into a local, checked, and the
- * local is used. Whatever the guest writes there can only break this queue: {@link #pop} then returns {@link #BROKEN},
- * now and for ever. Memory that the guest took away raises {@link InternalError}; the caller breaks the queue then too.
+ * The device side of a split virtqueue (virtio 1.2 section 2.7). Runs on its IOThread.
  */
-public final class SplitVirtqueue {
-    /** {@link #pop} filled the chain. */
-    public static final int POPPED = 0;
-    /** {@link #pop} found nothing. */
-    public static final int EMPTY = 1;
-    /** The ring holds something that no driver may write; the queue takes and returns nothing any more. */
-    public static final int BROKEN = 2;
-
-    /** Windows drivers build chains longer than the ring; at least this many descriptors are always accepted. */
-    private static final int CHAIN_LENGTH_MIN = 1024;
-
-    /** The total length of a chain is at most 2^32 bytes (section 2.7.5.2). */
-    private static final long CHAIN_BYTES_MAX = 1L << 32;
-
-    private final int size;
+final class SplitVirtqueue extends Virtqueue {
     private final int mask;
     private final long desc;
     private final long avail;
     private final long used;
     private final boolean eventIdx;
     private final boolean indirect;
-    private final int chainLengthMax;
-
-    private GuestMemory memory;
 
     /** Next entry of the available ring to take; free-running, the ring sees the low 16 bits. */
     private int availIdx;
@@ -69,75 +47,34 @@ public final class SplitVirtqueue {
     /** {@link #availIdx} when kicks were suppressed. */
     private int suppressedAtIdx;
 
-    private boolean broken;
-    private String brokenReason = "";
-
-    public SplitVirtqueue(VirtqueueSetup setup) {
-        size = setup.size();
+    SplitVirtqueue(VirtqueueSetup setup) {
+        super(setup);
         mask = size - 1;
         desc = setup.descHostAddress();
         avail = setup.availHostAddress();
         used = setup.usedHostAddress();
-        memory = setup.memory();
         eventIdx = (setup.features() & VirtioFeature.VIRTIO_F_EVENT_IDX) != 0;
         indirect = (setup.features() & VirtioFeature.VIRTIO_F_INDIRECT_DESC) != 0;
-        chainLengthMax = chainLengthMax(size);
-        availIdx = setup.availBase();
+        availIdx = setup.base();
         availSeen = availIdx;
         usedIdx = HostMemory.getU16(used + USED_IDX);
         usedPublished = usedIdx;
         usedSignalled = usedIdx;
     }
 
-    /** The longest chain that a queue of {@code size} accepts, in descriptors. */
-    public static int chainLengthMax(int size) {
-        return Math.max(size, CHAIN_LENGTH_MIN);
-    }
-
-    public int size() {
-        return size;
-    }
-
-    /** The next available index, 16 bits: what GET_VRING_BASE answers when nothing is in flight. */
-    public int availBase() {
+    @Override
+    public int base() {
         return availIdx & 0xffff;
     }
 
-    public boolean isBroken() {
-        return broken;
-    }
-
-    /** What broke the queue, for one line in the log. */
-    public String brokenReason() {
-        return brokenReason;
-    }
-
-    /** Breaks the queue from outside, for example when its memory is gone. */
-    public void markBroken(String reason) {
-        if (!broken) {
-            broken = true;
-            brokenReason = reason;
-        }
-    }
-
-    private int brokenBy(String reason) {
-        markBroken(reason);
-        return BROKEN;
-    }
-
-    /** Lets translation use a snapshot that holds all regions of the present one. */
-    public void extendMemory(GuestMemory newMemory) {
-        memory = newMemory;
-    }
-
-    /** Whether the driver has made something available that was not taken yet. */
+    @Override
     public boolean hasAvailable() {
-        return !broken && (availIdx != availSeen || HostMemory.getU16(avail + AVAIL_IDX) != (availIdx & 0xffff));
+        return !isBroken() && (availIdx != availSeen || HostMemory.getU16(avail + AVAIL_IDX) != (availIdx & 0xffff));
     }
 
-    /** Takes the next chain. Returns {@link #POPPED}, {@link #EMPTY} or {@link #BROKEN}. */
+    @Override
     public int pop(DescriptorChain chain) {
-        if (broken) {
+        if (isBroken()) {
             return BROKEN;
         }
         if (availIdx == availSeen) {
@@ -183,7 +120,7 @@ public final class SplitVirtqueue {
                 if (length == 0 || length % DESC_BYTES != 0 || length / DESC_BYTES > chainLengthMax) {
                     return brokenBy("indirect table of a bad length");
                 }
-                table = memory.translate(guestAddress, length);
+                table = memory().translate(guestAddress, length);
                 if (table == GuestMemory.UNMAPPED) {
                     return brokenBy("indirect table outside guest memory");
                 }
@@ -215,60 +152,24 @@ public final class SplitVirtqueue {
         return brokenBy("chain that loops or is too long");
     }
 
-    private boolean addBuffer(DescriptorChain chain, long guestAddress, long length, boolean writable) {
-        long host = memory.translate(guestAddress, length);
-        if (host != GuestMemory.UNMAPPED) {
-            if (length == 0 || chain.add(host, length, writable)) {
-                return true;
-            }
-            brokenBy("chain with too many buffers");
-            return false;
-        }
-        return addBufferAcrossRegions(chain, guestAddress, length, writable);
+    @Override
+    public void pushUsed(DescriptorChain chain, int writtenBytes) {
+        pushUsed(chain.headIndex(), writtenBytes);
     }
 
-    /** A buffer may lie in several regions that adjoin for the guest but not here: then it becomes several. */
-    private boolean addBufferAcrossRegions(DescriptorChain chain, long guestAddress, long length, boolean writable) {
-        long at = guestAddress;
-        long left = length;
-        while (left > 0) {
-            long piece = Math.min(left, memory.contiguousBytes(at));
-            if (piece == 0) {
-                brokenBy("buffer outside guest memory");
-                return false;
-            }
-            if (!chain.add(memory.translate(at, piece), piece, writable)) {
-                brokenBy("chain with too many buffers");
-                return false;
-            }
-            at += piece;
-            left -= piece;
-        }
-        return true;
-    }
-
-    /**
-     * Returns a chain to the driver, to be seen with the next {@link #publishUsed}.
-     *
-     * @param writtenBytes exactly how much of the writable part was written, from its start
-     */
-    public void pushUsed(int headIndex, int writtenBytes) {
+    void pushUsed(int headIndex, int writtenBytes) {
         long element = used + USED_RING + (long) USED_ELEM_BYTES * (usedIdx & mask);
         // One store for id and length: elements are 4-byte aligned, so it is an unaligned long.
         HostMemory.putLong(element, (headIndex & 0xffffffffL) | (long) writtenBytes << 32);
         usedIdx++;
     }
 
-    /** Whether used elements wait for {@link #publishUsed}. */
+    @Override
     public boolean hasUnpublished() {
         return usedIdx != usedPublished;
     }
 
-    /**
-     * Shows the driver all used elements, once a pass.
-     *
-     * @return whether the driver wants to be notified of them
-     */
+    @Override
     public boolean publishUsed() {
         if (usedIdx == usedPublished) {
             return false;
@@ -301,7 +202,7 @@ public final class SplitVirtqueue {
         return ((usedPublished - usedEvent - 1) & 0xffff) < sinceSignal;
     }
 
-    /** Asks the driver not to kick: the ring is being looked at anyway. Cheap when it was asked before. */
+    @Override
     public void suppressKicks() {
         if (kicksSuppressed && (!eventIdx || availIdx - suppressedAtIdx < 0x4000)) {
             return; // The driver reads that line with each chain it adds: it is not written without need.
@@ -316,11 +217,7 @@ public final class SplitVirtqueue {
         }
     }
 
-    /**
-     * Asks the driver to kick for the next chain.
-     *
-     * @return whether something came in just before: the caller must look again rather than wait for a kick
-     */
+    @Override
     public boolean requestKicks() {
         kicksSuppressed = false;
         if (eventIdx) {

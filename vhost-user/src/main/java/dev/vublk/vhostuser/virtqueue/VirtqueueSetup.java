@@ -8,7 +8,7 @@ import dev.vublk.vhostuser.memory.GuestMemory;
  *
  * @param queueIndex index of the queue in the device
  * @param size number of descriptors, a power of two for a split ring
- * @param availBase next available index to take
+ * @param base where to go on, as SET_VRING_BASE said: the next available index of a split ring
  * @param descHostAddress descriptor table, 16-byte aligned; the whole table lies in one region of {@code memory}
  * @param availHostAddress driver area, 2-byte aligned, whole in one region
  * @param usedHostAddress device area, 4-byte aligned, whole in one region
@@ -22,7 +22,7 @@ import dev.vublk.vhostuser.memory.GuestMemory;
 public record VirtqueueSetup(
         int queueIndex,
         int size,
-        int availBase,
+        int base,
         long descHostAddress,
         long availHostAddress,
         long usedHostAddress,

@@ -77,7 +77,7 @@ final class FeatureNegotiationTest {
             assertThat(session.frontend.setFeatures(1L << 32 | 1L << 30)).isTrue();
             assertThat(session.device.calls).containsExactly("stop 0", "features 140000000", "start 0");
             assertThat(session.device.lastSetup().features()).isEqualTo(1L << 32 | 1L << 30);
-            assertThat(session.device.lastSetup().availBase()).isEqualTo(7);
+            assertThat(session.device.lastSetup().base()).isEqualTo(7);
         }
     }
 

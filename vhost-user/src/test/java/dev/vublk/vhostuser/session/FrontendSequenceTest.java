@@ -79,7 +79,7 @@ final class FrontendSequenceTest {
             IntStream.range(0, 4).forEach(i -> device.basesAtStop.put(i, 100 + i));
             qemuStop(session, new int[] {100, 101, 102, 103});
             qemuStart(session, QEMU_FEATURES, new int[] {100, 101, 102, 103});
-            assertThat(device.setupOf(2).availBase()).isEqualTo(102);
+            assertThat(device.setupOf(2).base()).isEqualTo(102);
             assertThat(device.setupOf(2).startNow()).isTrue();
         }
     }
@@ -131,7 +131,7 @@ final class FrontendSequenceTest {
                 HostMemory.putU16(session.used(i) + 2, 4000 + i);
             }
             qemuStart(session, QEMU_FEATURES, new int[] {4000, 4001}, session.memory);
-            assertThat(session.device.setupOf(1).availBase()).isEqualTo(4001);
+            assertThat(session.device.setupOf(1).base()).isEqualTo(4001);
             assertThat(session.device.setupOf(0).startNow()).isTrue();
             assertThat(session.device.setupOf(1).startNow()).isTrue();
         }
@@ -149,7 +149,7 @@ final class FrontendSequenceTest {
             session.device.basesAtStop.put(0, 31);
             session.frontend.needReply(true);
             assertThat(session.frontend.setMemTable(session.memory, plugged)).isTrue();
-            assertThat(session.device.setupOf(0).availBase()).isEqualTo(31);
+            assertThat(session.device.setupOf(0).base()).isEqualTo(31);
             assertThat(session.device.setupOf(0).memory().regionCount()).isEqualTo(2);
         }
     }
@@ -183,7 +183,7 @@ final class FrontendSequenceTest {
             HostMemory.fill(physmem.hostAddress(), 0x10000, (byte) 0);
 
             umlProbe(session, physmem);
-            assertThat(session.device.setupOf(0).availBase()).isZero();
+            assertThat(session.device.setupOf(0).base()).isZero();
             assertThat(session.device.setupOf(0).startNow()).isFalse();
         }
     }

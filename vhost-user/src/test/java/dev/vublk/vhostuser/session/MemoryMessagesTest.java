@@ -37,7 +37,7 @@ final class MemoryMessagesTest {
             session.device.basesAtStop.put(1, 11);
             assertThat(session.frontend.setMemTable(session.memory)).isTrue();
             assertThat(session.device.calls).containsExactly("stop 0", "stop 1", "start 0", "start 1");
-            assertThat(session.device.setupOf(1).availBase()).isEqualTo(11);
+            assertThat(session.device.setupOf(1).base()).isEqualTo(11);
             assertThat(session.device.setupOf(1).startNow()).isTrue();
             assertMapped(session, session.device.setupOf(0).descHostAddress());
         }

@@ -169,7 +169,7 @@ final class VringStateTest {
         try (SessionUnderTest session = session().prepareRing(0)) {
             assertThat(session.frontend.setVringBase(0, 500)).isTrue();
             assertThat(session.frontend.setVringEnable(0, true)).isTrue();
-            assertThat(session.device.lastSetup().availBase()).isEqualTo(500);
+            assertThat(session.device.lastSetup().base()).isEqualTo(500);
             assertThat(session.device.lastSetup().startNow()).isTrue();
         }
     }
@@ -208,7 +208,7 @@ final class VringStateTest {
             session.device.basesAtStop.put(0, 300);
             assertThat(session.frontend.getVringBase(0)).isEqualTo(300);
             session.prepareRing(0);
-            assertThat(session.device.lastSetup().availBase()).isZero();
+            assertThat(session.device.lastSetup().base()).isZero();
             assertThat(session.device.lastSetup().startNow()).isFalse();
         }
     }
@@ -225,7 +225,7 @@ final class VringStateTest {
             assertThat(session.frontend.setVringEnable(0, false)).isTrue();
             assertThat(session.device.calls).containsExactly("stop 0");
             assertThat(session.frontend.setVringEnable(0, true)).isTrue();
-            assertThat(session.device.lastSetup().availBase()).isEqualTo(42);
+            assertThat(session.device.lastSetup().base()).isEqualTo(42);
         }
     }
 
@@ -249,7 +249,7 @@ final class VringStateTest {
             assertThat(session.frontend.getVringBase(0)).isEqualTo(9);
             assertThat(session.frontend.setVringKick(0, session.eventFd())).isTrue();
             assertThat(session.device.running).containsOnlyKeys(0);
-            assertThat(session.device.lastSetup().availBase()).isEqualTo(9);
+            assertThat(session.device.lastSetup().base()).isEqualTo(9);
         }
     }
 
@@ -273,7 +273,7 @@ final class VringStateTest {
             assertThat(session.frontend.setVringNum(0, 64)).isTrue();
             assertThat(session.device.calls).containsExactly("stop 0", "start 0");
             assertThat(session.device.lastSetup().size()).isEqualTo(64);
-            assertThat(session.device.lastSetup().availBase()).isEqualTo(5);
+            assertThat(session.device.lastSetup().base()).isEqualTo(5);
         }
     }
 
@@ -284,7 +284,7 @@ final class VringStateTest {
             session.device.basesAtStop.put(0, 5);
             assertThat(session.frontend.setVringBase(0, 1000)).isTrue();
             assertThat(session.device.calls).containsExactly("stop 0", "start 0");
-            assertThat(session.device.lastSetup().availBase()).isEqualTo(1000);
+            assertThat(session.device.lastSetup().base()).isEqualTo(1000);
         }
     }
 

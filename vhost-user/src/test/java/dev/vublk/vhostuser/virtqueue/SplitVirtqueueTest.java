@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.vhostuser.virtqueue;
 
-import static dev.vublk.vhostuser.virtqueue.SplitVirtqueue.BROKEN;
-import static dev.vublk.vhostuser.virtqueue.SplitVirtqueue.EMPTY;
-import static dev.vublk.vhostuser.virtqueue.SplitVirtqueue.POPPED;
+import static dev.vublk.vhostuser.virtqueue.Virtqueue.BROKEN;
+import static dev.vublk.vhostuser.virtqueue.Virtqueue.EMPTY;
+import static dev.vublk.vhostuser.virtqueue.Virtqueue.POPPED;
 import static dev.vublk.vhostuser.virtqueue.VirtqueueLayout.VIRTQ_DESC_F_INDIRECT;
 import static dev.vublk.vhostuser.virtqueue.VirtqueueLayout.VIRTQ_DESC_F_NEXT;
 import static dev.vublk.vhostuser.virtqueue.VirtqueueLayout.VIRTQ_DESC_F_WRITE;
@@ -154,7 +154,7 @@ class SplitVirtqueueTest {
             assertThat(driver.pollUsed()).isTrue();
             assertThat(driver.usedBytes()).isEqualTo(i);
         }
-        assertThat(device.availBase()).isEqualTo(rounds & 0xffff);
+        assertThat(device.base()).isEqualTo(rounds & 0xffff);
     }
 
     @Test
@@ -167,7 +167,7 @@ class SplitVirtqueueTest {
             device.publishUsed();
             driver.pollUsed();
         }
-        int base = device.availBase();
+        int base = device.base();
 
         device = newDevice(8, ALL_FEATURES, base);
         int head = addSmallChain();
