@@ -6,6 +6,7 @@ import dev.vublk.blockdev.BlockDrivers;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
 import dev.vublk.emulator.virtioblk.VirtioBlkSettings;
+import dev.vublk.vhostuser.session.SessionOptions;
 import dev.vublk.vhostuser.socket.ListenerOptions;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -30,7 +31,9 @@ public final class EmulatorUnderTest implements AutoCloseable {
         private BlockDriverOpener opener = BlockDrivers::open;
         private GlobalCoroutinePool coroutines = new GlobalCoroutinePool();
         private VirtioBlkSettings settings = SETTINGS;
+        private SessionOptions session = SessionOptions.DEFAULT;
         private int ioThreads = 1;
+        private int clients = 1;
 
         public Setup(Path directory) {
             socketPath = directory.resolve("disk.sock").toString();
@@ -56,13 +59,24 @@ public final class EmulatorUnderTest implements AutoCloseable {
             return this;
         }
 
+        public Setup session(SessionOptions options) {
+            session = options;
+            return this;
+        }
+
+        public Setup clients(int count) {
+            clients = count;
+            return this;
+        }
+
         public Setup ioThreads(int count) {
             ioThreads = count;
             return this;
         }
 
         public EmulatorUnderTest start() throws IOException {
-            DiskConfig disk = new DiskConfig(block, ListenerOptions.atPath(socketPath), settings);
+            DiskConfig disk = new DiskConfig(
+                    block, ListenerOptions.atPath(socketPath).withClientsMax(clients), session, settings);
             EmulatorConfig config = new EmulatorConfig(List.of(disk), ioThreads, List.of(), 0, 8);
             Emulator emulator = new Emulator(config, coroutines, opener);
             emulator.start();
