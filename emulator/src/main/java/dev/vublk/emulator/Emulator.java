@@ -67,7 +67,7 @@ public final class Emulator implements AutoCloseable {
         exports.forEach(VhostUserBlkExport::serve);
     }
 
-    private void startThreads() {
+    private void startThreads() throws IOException {
         FdMonitorKind monitorKind = config.fdMonitor().resolve();
         // Nobody waits for the control loop: it never polls.
         controlLoop = startThread("vublk-control", null, monitorKind, PollSettings.OFF);
@@ -79,12 +79,20 @@ public final class Emulator implements AutoCloseable {
         }
     }
 
+    /** Throws {@link IOException} when the machine has not what the thread needs. */
     private IOThread startThread(
-            String name, @Nullable CpuAffinity cpus, FdMonitorKind monitorKind, PollSettings polling) {
-        IOThread thread = new IOThread(
-                new IOThreadConfig(name, cpus, monitorKind, polling, config.coroutineShrinkMs()), coroutines, workers);
-        thread.start();
-        return thread;
+            String name, @Nullable CpuAffinity cpus, FdMonitorKind monitorKind, PollSettings polling)
+            throws IOException {
+        try {
+            IOThread thread = new IOThread(
+                    new IOThreadConfig(name, cpus, monitorKind, polling, config.coroutineShrinkMs()),
+                    coroutines,
+                    workers);
+            thread.start();
+            return thread;
+        } catch (IllegalStateException e) {
+            throw new IOException(e.getMessage(), e);
+        }
     }
 
     private IOThread startedControlLoop() {

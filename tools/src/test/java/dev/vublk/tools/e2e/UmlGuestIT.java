@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.vublk.tools.e2e.DiskImages.LoopDevice;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
@@ -56,6 +57,21 @@ class UmlGuestIT {
                 directory, 1, image.toString(), "--socket", socket.toString(), "--fd-monitor", monitor)) {
             Guest.uml("fio-verify", socket).succeeds();
             vublk.stop(socket);
+        }
+    }
+
+    /** As in a container, whose seccomp filter refuses io_uring. */
+    @Test
+    void shouldServeWithEpollAndWorkersWhereIoUringIsNotPermitted() throws Exception {
+        Path image = DiskImages.sparse(directory, "disk.img", 512 * DiskImages.MIB);
+        Path socket = socket("disk.sock");
+        String withoutIoUring = Checkout.guestScript("without-io-uring.pl");
+        try (VublkProcess vublk = VublkProcess.exportThrough(
+                List.of(withoutIoUring), directory, 1, image.toString(), "--socket", socket.toString())) {
+            Guest.uml("fio-verify", socket).succeeds();
+            vublk.stop(socket);
+            assertThat(vublk.logText()).containsOnlyOnce("WARN");
+            assertThat(vublk.logText()).contains("io_uring is not to be had", "epoll", "worker threads");
         }
     }
 
