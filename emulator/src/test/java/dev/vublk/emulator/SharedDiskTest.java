@@ -38,9 +38,15 @@ final class SharedDiskTest {
                         .start();
                 Guest first = Guest.connect(emulator);
                 Guest second = Guest.connect(emulator)) {
-            GuestQueue[] queues = {first.queue(), second.queue(), first.queue(1, 64).start(), second.queue(1, 64).start()};
+            GuestQueue[] queues = {
+                first.queue(),
+                second.queue(),
+                first.queue(1, 64).start(),
+                second.queue(1, 64).start()
+            };
             for (int i = 0; i < queues.length; i++) {
-                assertThat(queues[i].run(write(8L * i, pattern(i + 1))).status()).isEqualTo(OK);
+                assertThat(queues[i].run(write(8L * i, pattern(i + 1))).status())
+                        .isEqualTo(OK);
             }
             for (int i = 0; i < queues.length; i++) {
                 GuestRequest read = queues[queues.length - 1 - i].run(read(8L * i, 4096));
@@ -53,8 +59,10 @@ final class SharedDiskTest {
     @Test
     void shouldKeepWriteCachesApart() throws Exception {
         ScriptedDisk disk = new ScriptedDisk(4 << 20);
-        try (EmulatorUnderTest emulator =
-                        new EmulatorUnderTest.Setup(directory).driver(disk).clients(2).start();
+        try (EmulatorUnderTest emulator = new EmulatorUnderTest.Setup(directory)
+                        .driver(disk)
+                        .clients(2)
+                        .start();
                 Guest through = Guest.connect(emulator);
                 Guest back = Guest.connect(emulator)) {
             GuestQueue throughQueue = through.queue();
@@ -74,8 +82,10 @@ final class SharedDiskTest {
     @Test
     void shouldNotDisturbOneGuestWhenTheOtherLeaves() throws Exception {
         ScriptedDisk disk = new ScriptedDisk(4 << 20);
-        try (EmulatorUnderTest emulator =
-                        new EmulatorUnderTest.Setup(directory).driver(disk).clients(2).start();
+        try (EmulatorUnderTest emulator = new EmulatorUnderTest.Setup(directory)
+                        .driver(disk)
+                        .clients(2)
+                        .start();
                 Guest staying = Guest.connect(emulator)) {
             GuestQueue queue = staying.queue();
             disk.hold();
@@ -144,7 +154,8 @@ final class SharedDiskTest {
             assertThat(toFirst.next()).isEqualTo(BackendRequest.CONFIG_CHANGE_MSG);
             assertThat(toSecond.next()).isEqualTo(BackendRequest.CONFIG_CHANGE_MSG);
             for (Guest guest : new Guest[] {first, second}) {
-                assertThat(guest.queue().run(write(4095, new byte[512])).status()).isEqualTo(OK);
+                assertThat(guest.queue().run(write(4095, new byte[512])).status())
+                        .isEqualTo(OK);
             }
         }
     }

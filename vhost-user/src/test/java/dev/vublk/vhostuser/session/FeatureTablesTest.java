@@ -29,7 +29,10 @@ final class FeatureTablesTest {
     }
 
     private static int[] numbers(String cell) {
-        return Arrays.stream(cell.split(",")).map(String::strip).mapToInt(Integer::parseInt).toArray();
+        return Arrays.stream(cell.split(","))
+                .map(String::strip)
+                .mapToInt(Integer::parseInt)
+                .toArray();
     }
 
     private static long offered(List<String[]> table, String howItBegins) {
@@ -87,7 +90,9 @@ final class FeatureTablesTest {
                 ProtocolFeature feature = request == null ? null : request.feature();
                 boolean unknown = feature != null && !feature.isIn(offered);
                 if (feature != null) {
-                    assertThat(row[2].strip().startsWith("unknown")).as("%s", request).isEqualTo(unknown);
+                    assertThat(row[2].strip().startsWith("unknown"))
+                            .as("%s", request)
+                            .isEqualTo(unknown);
                 }
             }
         }

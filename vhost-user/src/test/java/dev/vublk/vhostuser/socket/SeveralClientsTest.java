@@ -24,9 +24,9 @@ final class SeveralClientsTest {
     private Path directory;
 
     private BackendUnderTest backend(int clientsMax) throws IOException {
-        return new BackendUnderTest(ListenerOptions.atPath(
-                        directory.resolve("vhost.sock").toString())
-                .withClientsMax(clientsMax));
+        return new BackendUnderTest(
+                ListenerOptions.atPath(directory.resolve("vhost.sock").toString())
+                        .withClientsMax(clientsMax));
     }
 
     private static VhostUserFrontend negotiated(BackendUnderTest backend) throws IOException {
@@ -37,9 +37,15 @@ final class SeveralClientsTest {
 
     @Test
     void shouldServeAsManyAsAllowedAndLetTheNextWait() throws Exception {
-        try (BackendUnderTest backend = backend(2);
-                VhostUserFrontend first = negotiated(backend);
-                VhostUserFrontend second = negotiated(backend);
+        try (BackendUnderTest backend = backend(2)) {
+            VhostUserFrontend first = negotiated(backend);
+            serveTheThirdWhenTheFirstLeaves(backend, first);
+        }
+    }
+
+    private static void serveTheThirdWhenTheFirstLeaves(BackendUnderTest backend, VhostUserFrontend first)
+            throws Exception {
+        try (VhostUserFrontend second = negotiated(backend);
                 VhostUserFrontend third = backend.connect()) {
             RecordingDevice firstDevice = backend.nextDevice();
             RecordingDevice secondDevice = backend.nextDevice();
@@ -116,7 +122,8 @@ final class SeveralClientsTest {
                 comeAndGo(backend);
             }
             ProcessResources now = ProcessResources.now();
-            // Each wait of the test's control context keeps an eventfd until the end: one a connection. The last connection
+            // Each wait of the test's control context keeps an eventfd until the end: one a connection. The last
+            // connection
             // is closed a moment after its device.
             assertThat(now.fds() - before.fds()).isBetween(49L, 51L);
             assertThat(now.guestMappings()).isEqualTo(before.guestMappings());
