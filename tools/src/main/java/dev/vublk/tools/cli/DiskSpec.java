@@ -37,8 +37,7 @@ final class DiskSpec {
     private static final int CLIENTS_MAX = 64;
 
     /** Keys that are on when they are merely named. */
-    private static final Set<String> SWITCHES =
-            Set.of(
+    private static final Set<String> SWITCHES = Set.of(
             "read-only", "share-rw", "force-share", "locking", "write-zeroes", "in-order", "order-platform", "in-band");
 
     /** Every key, in the order in which a person wants to see them. */
@@ -249,12 +248,7 @@ final class DiskSpec {
                         values.shareRw,
                         values.forceShare),
                 new ListenerOptions(
-                        socket,
-                        socketFd,
-                        values.socketMode,
-                        values.socketOwner,
-                        values.socketGroup,
-                        values.clients),
+                        socket, socketFd, values.socketMode, values.socketOwner, values.socketGroup, values.clients),
                 new SessionOptions(values.inOrder, values.orderPlatform, values.inBand),
                 new VirtioBlkSettings(
                         serial,
