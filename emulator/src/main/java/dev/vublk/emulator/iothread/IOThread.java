@@ -4,8 +4,7 @@ package dev.vublk.emulator.iothread;
 import dev.vublk.blockdev.IoContext;
 import dev.vublk.emulator.coroutine.Coroutine;
 import dev.vublk.emulator.coroutine.CoroutineLoop;
-import dev.vublk.emulator.coroutine.CoroutinePool;
-import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
+import dev.vublk.emulator.coroutine.CoroutineSource;
 import dev.vublk.emulator.linux.CpuAffinity;
 import dev.vublk.emulator.linux.EpollPoller;
 import dev.vublk.emulator.linux.PollPoller;
@@ -62,7 +61,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
 
     private final String name;
     private final IOThreadConfig config;
-    private final CoroutinePool coroutines;
+    private final CoroutineSource coroutines;
     private final FdMonitor fdMonitor;
     private final @Nullable UringOperations operations;
     private final AdaptivePoller poller;
@@ -111,7 +110,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
      *
      * @param config how the thread is to be
      */
-    public IOThread(IOThreadConfig config, GlobalCoroutinePool coroutines, WorkerPool workers) {
+    public IOThread(IOThreadConfig config, CoroutineSource.Maker coroutines, WorkerPool workers) {
         this.config = Objects.requireNonNull(config, "config");
         this.name = config.name();
         FdMonitorKind monitorKind = config.monitorKind();
@@ -134,7 +133,7 @@ public final class IOThread implements CoroutineLoop, AutoCloseable {
             handlers = executor -> handler;
         }
         loop = new Loop(new ThreadPerTaskExecutor(this::newThread), handlers);
-        this.coroutines = new CoroutinePool(coroutines, loop, this::onCoroutineAvailable);
+        this.coroutines = coroutines.newSource(loop, this::onCoroutineAvailable);
         this.workers = workers.newClient(loop::wakeUpLoop);
         ioContext = new LoopIoContext(this, operations, this.workers);
     }
