@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.emulator.virtioblk;
 
-import dev.vublk.emulator.iothread.IOThread;
+import dev.vublk.emulator.iothread.PassLoop;
 import dev.vublk.vhostuser.QueueEvents;
 import java.util.concurrent.atomic.AtomicBoolean;
 
@@ -10,12 +10,12 @@ import java.util.concurrent.atomic.AtomicBoolean;
  * one. Off the data path: it takes a task each time, so only drivers without a call eventfd pay for it.
  */
 final class QueueReports {
-    private final IOThread controlLoop;
+    private final PassLoop controlLoop;
     private final QueueEvents events;
     private final int queueIndex;
     private final AtomicBoolean usedUnderWay = new AtomicBoolean();
 
-    QueueReports(IOThread controlLoop, QueueEvents events, int queueIndex) {
+    QueueReports(PassLoop controlLoop, QueueEvents events, int queueIndex) {
         this.controlLoop = controlLoop;
         this.events = events;
         this.queueIndex = queueIndex;

@@ -6,7 +6,7 @@ import static dev.vublk.emulator.virtioblk.VirtioBlkSpec.*;
 import dev.vublk.blockdev.BlockChannel;
 import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.emulator.coroutine.CoroutineFuture;
-import dev.vublk.emulator.iothread.IOThread;
+import dev.vublk.emulator.iothread.PassLoop;
 import dev.vublk.vhostuser.QueueEvents;
 import dev.vublk.vhostuser.VhostUserDevice;
 import dev.vublk.vhostuser.memory.GuestMemory;
@@ -27,8 +27,8 @@ public final class VirtioBlkDevice implements VhostUserDevice {
     private static final Logger LOG = LogManager.getLogger(VirtioBlkDevice.class);
 
     private final String name;
-    private final IOThread controlLoop;
-    private final List<IOThread> ioThreads;
+    private final PassLoop controlLoop;
+    private final List<? extends PassLoop> ioThreads;
     private final List<BlockChannel> channels;
     private final BlockLimits limits;
     private final DiskCapacity capacity;
@@ -47,8 +47,8 @@ public final class VirtioBlkDevice implements VhostUserDevice {
      */
     public VirtioBlkDevice(
             String name,
-            IOThread controlLoop,
-            List<IOThread> ioThreads,
+            PassLoop controlLoop,
+            List<? extends PassLoop> ioThreads,
             List<BlockChannel> channels,
             BlockLimits limits,
             DiskCapacity capacity,
@@ -136,7 +136,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
         if (queues[index] != null) {
             throw new IllegalStateException("queue " + index + " is running");
         }
-        IOThread ioThread = ioThreads.get(index % ioThreads.size());
+        PassLoop ioThread = ioThreads.get(index % ioThreads.size());
         VirtioBlkQueue queue = new VirtioBlkQueue(
                 ioThread,
                 name + " queue " + index,
@@ -217,7 +217,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
     }
 
     /** Posts {@code task} to an IOThread and waits until it completes the future it is given. */
-    private int await(IOThread ioThread, Consumer<CoroutineFuture<Integer>> task) {
+    private int await(PassLoop ioThread, Consumer<CoroutineFuture<Integer>> task) {
         CoroutineFuture<Integer> done = new CoroutineFuture<>(controlLoop);
         ioThread.execute(() -> {
             try {
