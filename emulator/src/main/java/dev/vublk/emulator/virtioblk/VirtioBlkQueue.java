@@ -95,6 +95,9 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         if (started) {
             ioThread.schedule(this);
         }
+        if (virtqueue.isBroken()) {
+            reportBreakage(); // What was in flight cannot be told.
+        }
     }
 
     private Runnable watchKicks() {
@@ -125,7 +128,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
 
     /**
      * Takes nothing more from the ring; when everything in flight is done and published, calls {@code then} with the next
-     * available index and lets go of memory and descriptors.
+     * available index and lets go of memory and descriptors. What a predecessor left in flight is in flight.
      */
     void stop(IntConsumer then) {
         whenStopped = then;
@@ -139,12 +142,13 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
 
     private void finishStopIfDrained() {
         IntConsumer then = whenStopped;
-        if (then == null || inFlight > 0) {
+        if (then == null || inFlight > 0 || virtqueue.hasRecovered()) {
             return;
         }
         whenStopped = null;
         started = false;
         publish();
+        ioThread.stopPolling(this); // Again: requests that a predecessor had left may have been taken since.
         onPollEnd(); // Whoever serves the ring next finds a driver that kicks.
         callFd = -1;
         errFd = -1;
@@ -174,7 +178,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     }
 
     private void takeRequests() {
-        while (started && whenStopped == null) {
+        while (started && (whenStopped == null || virtqueue.hasRecovered())) {
             if (passBudget == 0) {
                 ioThread.schedule(this);
                 return;

@@ -20,6 +20,7 @@ final class FeatureNegotiation {
             | ProtocolFeature.REPLY_ACK.mask()
             | ProtocolFeature.BACKEND_REQ.mask()
             | ProtocolFeature.CONFIG.mask()
+            | ProtocolFeature.INFLIGHT_SHMFD.mask()
             | ProtocolFeature.CONFIGURE_MEM_SLOTS.mask();
 
     private final long offered;

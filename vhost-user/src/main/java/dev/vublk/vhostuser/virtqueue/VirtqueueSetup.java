@@ -2,6 +2,7 @@
 package dev.vublk.vhostuser.virtqueue;
 
 import dev.vublk.vhostuser.memory.GuestMemory;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Everything a queue needs to start, checked by the control side and handed to its IOThread once.
@@ -18,6 +19,7 @@ import dev.vublk.vhostuser.memory.GuestMemory;
  * @param errFd eventfd written when the queue breaks, or -1
  * @param startNow whether to look at the ring at once rather than on the first kick: the ring has been in use before
  * @param memory the guest's memory as of the start
+ * @param inflight where to keep what is in flight; its content decides where to go on, not {@code base}. Null: nowhere
  */
 public record VirtqueueSetup(
         int queueIndex,
@@ -31,4 +33,5 @@ public record VirtqueueSetup(
         int callFd,
         int errFd,
         boolean startNow,
-        GuestMemory memory) {}
+        GuestMemory memory,
+        @Nullable InflightBlock inflight) {}

@@ -126,7 +126,8 @@ final class FeatureNegotiationTest {
                             | ProtocolFeature.REPLY_ACK.mask()
                             | ProtocolFeature.BACKEND_REQ.mask()
                             | ProtocolFeature.CONFIG.mask()
-                            | ProtocolFeature.CONFIGURE_MEM_SLOTS.mask());
+                            | ProtocolFeature.CONFIGURE_MEM_SLOTS.mask()
+                            | ProtocolFeature.INFLIGHT_SHMFD.mask());
         }
     }
 

@@ -30,6 +30,7 @@ final class MalformedMessageTest {
             ProtocolFeature.REPLY_ACK,
             ProtocolFeature.BACKEND_REQ,
             ProtocolFeature.CONFIG,
+            ProtocolFeature.INFLIGHT_SHMFD,
             ProtocolFeature.CONFIGURE_MEM_SLOTS);
 
     /** Known to the protocol and gated by nothing, but not served. */
