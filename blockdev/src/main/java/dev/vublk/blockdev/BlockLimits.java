@@ -32,4 +32,23 @@ public record BlockLimits(
         boolean supportsWriteZeroes,
         long maxWriteZeroesBytes,
         boolean writeCache,
-        boolean initialWriteback) {}
+        boolean initialWriteback) {
+
+    /** The same disk, grown. */
+    public BlockLimits withSizeBytes(long newSizeBytes) {
+        return new BlockLimits(
+                newSizeBytes,
+                readOnly,
+                logicalBlockBytes,
+                physicalBlockBytes,
+                minIoBytes,
+                optimalIoBytes,
+                supportsDiscard,
+                discardGranularityBytes,
+                maxDiscardBytes,
+                supportsWriteZeroes,
+                maxWriteZeroesBytes,
+                writeCache,
+                initialWriteback);
+    }
+}

@@ -95,9 +95,23 @@ public final class Emulator implements AutoCloseable {
         return started;
     }
 
-    /** What each disk can do, in the order of the configuration; after {@link #start}. */
+    /** What each disk can do now, in the order of the configuration; after {@link #start}. */
     public List<BlockLimits> diskLimits() {
         return exports.stream().map(VhostUserBlkExport::limits).toList();
+    }
+
+    /**
+     * Looks again how large every disk is, and tells the guests of those that have grown. One that has shrunk stays as it was
+     * for them; that is logged. Blocking.
+     */
+    public void refreshSizes() {
+        for (VhostUserBlkExport export : exports) {
+            try {
+                export.refreshSize();
+            } catch (IOException e) {
+                LOG.warn(e.getMessage());
+            }
+        }
     }
 
     /** What every loop's coroutines are doing, and the worker pool's counters: for diagnosis. Any thread. */

@@ -74,6 +74,11 @@ public final class EmulatorUnderTest implements AutoCloseable {
         return socketPath;
     }
 
+    /** As on SIGHUP. */
+    public void refreshSizes() {
+        emulator.refreshSizes();
+    }
+
     @Override
     public void close() {
         emulator.close();

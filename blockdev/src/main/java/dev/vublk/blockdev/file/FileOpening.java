@@ -109,17 +109,24 @@ final class FileOpening {
             }
             alignment = DirectAlignment.of(fd, status, geometry.logicalBlockBytes());
         }
-        BlockLimits limits = limits(geometry, alignment);
+        int logical = options.logicalBlockBytes() == 0 ? geometry.logicalBlockBytes() : options.logicalBlockBytes();
+        DiskExtent extent =
+                DiskExtent.of(options, geometry.sizeBytes(), geometry.blockDevice(), unitBytes(logical, alignment));
+        BlockLimits limits = limits(geometry, alignment, logical, extent.sizeBytes());
         ImageLock.acquire(fd, options);
-        return new SharedFile(fd, options, geometry, alignment, limits);
+        return new SharedFile(fd, options, geometry, alignment, limits, extent);
     }
 
-    private BlockLimits limits(FileGeometry geometry, DirectAlignment alignment) throws BlockOpenException {
-        int logical = options.logicalBlockBytes() == 0 ? geometry.logicalBlockBytes() : options.logicalBlockBytes();
+    /** What the disk's size is a multiple of. */
+    private static int unitBytes(int logicalBlockBytes, DirectAlignment alignment) {
+        return Math.max(logicalBlockBytes, alignment.offsetBytes());
+    }
+
+    private BlockLimits limits(FileGeometry geometry, DirectAlignment alignment, int logical, long sizeBytes) {
         int physical = Math.max(Math.max(logical, geometry.physicalBlockBytes()), alignment.offsetBytes());
         int minIo = Math.max(logical, geometry.minIoBytes());
         return new BlockLimits(
-                diskBytes(geometry, Math.max(logical, alignment.offsetBytes())),
+                sizeBytes,
                 options.readOnly(),
                 logical,
                 physical,
@@ -132,23 +139,6 @@ final class FileOpening {
                 MAX_RANGE_BYTES,
                 true,
                 options.cacheMode().writeback());
-    }
-
-    /**
-     * The disk's size. A file that ends inside a block is served read-only, the rest of its last block as zeroes; to
-     * write to it would mean to lose that tail or to grow the file, which its owner decides better.
-     */
-    private long diskBytes(FileGeometry geometry, int blockBytes) throws BlockOpenException {
-        long excess = geometry.sizeBytes() % blockBytes;
-        if (excess == 0) {
-            return geometry.sizeBytes();
-        }
-        if (!options.readOnly()) {
-            String grow = geometry.blockDevice() ? "" : ": truncate -s %" + blockBytes + " makes it one";
-            throw refused("its size of " + geometry.sizeBytes() + " bytes is not a multiple of " + blockBytes + grow
-                    + ", or use read-only=on");
-        }
-        return geometry.sizeBytes() - excess + blockBytes;
     }
 
     private BlockOpenException directRefused() {

@@ -17,7 +17,10 @@ final class SharedFile {
     final BlockOptions options;
     final FileGeometry geometry;
     final DirectAlignment alignment;
+    /** As of the opening; the disk's size is {@link #extent}'s. */
     final BlockLimits limits;
+
+    final DiskExtent extent;
 
     /** Writes that share a block larger than a sector; used only where such writes can happen. */
     final RangeLock ranges = new RangeLock();
@@ -30,12 +33,19 @@ final class SharedFile {
     private volatile boolean canPunchHole = true;
     private volatile boolean canZeroRange = true;
 
-    SharedFile(int fd, BlockOptions options, FileGeometry geometry, DirectAlignment alignment, BlockLimits limits) {
+    SharedFile(
+            int fd,
+            BlockOptions options,
+            FileGeometry geometry,
+            DirectAlignment alignment,
+            BlockLimits limits,
+            DiskExtent extent) {
         this.fd = fd;
         this.options = options;
         this.geometry = geometry;
         this.alignment = alignment;
         this.limits = limits;
+        this.extent = extent;
         this.flushes = new FlushGate(options.image());
         this.canDiscard = geometry.canDiscard();
     }

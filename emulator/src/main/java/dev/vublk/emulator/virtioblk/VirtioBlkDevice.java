@@ -31,6 +31,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
     private final List<IOThread> ioThreads;
     private final List<BlockChannel> channels;
     private final BlockLimits limits;
+    private final DiskCapacity capacity;
     private final VirtioBlkSettings settings;
     private final WriteCache writeCache;
     private final byte[] serial;
@@ -40,6 +41,8 @@ public final class VirtioBlkDevice implements VhostUserDevice {
     /**
      * @param name what log lines call the disk
      * @param channels the disk on each of {@code ioThreads}, in the same order
+     * @param limits what the disk can do
+     * @param capacity its present size, instead of that of {@code limits}
      */
     public VirtioBlkDevice(
             String name,
@@ -47,12 +50,14 @@ public final class VirtioBlkDevice implements VhostUserDevice {
             List<IOThread> ioThreads,
             List<BlockChannel> channels,
             BlockLimits limits,
+            DiskCapacity capacity,
             VirtioBlkSettings settings) {
         this.name = name;
         this.controlLoop = controlLoop;
         this.ioThreads = ioThreads;
         this.channels = channels;
         this.limits = limits;
+        this.capacity = capacity;
         this.settings = settings;
         writeCache = new WriteCache(limits.initialWriteback());
         serial = settings.serialBytes();
@@ -106,7 +111,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
 
     @Override
     public byte[] configSpace() {
-        return VirtioBlkConfigSpace.encode(limits, settings, writeCache.isWriteback());
+        return VirtioBlkConfigSpace.encode(limits.withSizeBytes(capacity.bytes()), settings, writeCache.isWriteback());
     }
 
     @Override
@@ -145,7 +150,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
         int block = limits.logicalBlockBytes();
         return new VirtioBlkRequestParser(
                 limits.readOnly(),
-                limits.sizeBytes(),
+                capacity,
                 offersDiscard() && (acknowledged & VIRTIO_BLK_F_DISCARD) != 0,
                 settings.writeZeroes() && (acknowledged & VIRTIO_BLK_F_WRITE_ZEROES) != 0,
                 settings.rangesMax(),

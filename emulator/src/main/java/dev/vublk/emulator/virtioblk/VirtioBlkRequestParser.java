@@ -19,7 +19,7 @@ final class VirtioBlkRequestParser {
     static final int NO_STATUS = -1;
 
     private final boolean readOnly;
-    private final long capacityBytes;
+    private final DiskCapacity capacity;
     private final boolean discard;
     private final boolean writeZeroes;
     private final int rangesMax;
@@ -28,14 +28,14 @@ final class VirtioBlkRequestParser {
 
     VirtioBlkRequestParser(
             boolean readOnly,
-            long capacityBytes,
+            DiskCapacity capacity,
             boolean discard,
             boolean writeZeroes,
             int rangesMax,
             long maxDiscardSectors,
             long maxWriteZeroesSectors) {
         this.readOnly = readOnly;
-        this.capacityBytes = capacityBytes;
+        this.capacity = capacity;
         this.discard = discard;
         this.writeZeroes = writeZeroes;
         this.rangesMax = rangesMax;
@@ -165,6 +165,7 @@ final class VirtioBlkRequestParser {
     }
 
     private int checkRange(long offset, long length) {
+        long capacityBytes = capacity.bytes();
         boolean wholeSectors = length % SECTOR_BYTES == 0;
         boolean inside = length <= capacityBytes && offset <= capacityBytes - length;
         return wholeSectors && inside ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;

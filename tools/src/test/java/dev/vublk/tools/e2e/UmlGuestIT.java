@@ -4,6 +4,7 @@ package dev.vublk.tools.e2e;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.vublk.tools.e2e.DiskImages.LoopDevice;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -146,6 +147,23 @@ class UmlGuestIT {
                     .contains("max_segments=64")
                     .contains("discard_max_bytes=0")
                     .contains("write_zeroes_max_bytes=0");
+            vublk.stop(socket);
+        }
+    }
+
+    @Test
+    void shouldGrowUnderTheGuest() throws Exception {
+        Path image = DiskImages.sparse(directory, "disk.img", 64 * DiskImages.MIB);
+        Path socket = socket("disk.sock");
+        Path share = Files.createDirectory(directory.resolve("share"));
+        try (VublkProcess vublk = VublkProcess.export(directory, 1, image.toString(), "--socket", socket.toString());
+                Guest.Running guest = Guest.uml("resize", socket)
+                        .with("GUEST_SHARE", share.toString())
+                        .start()) {
+            guest.awaitFile(share.resolve("before"));
+            DiskImages.resize(image, 96 * DiskImages.MIB);
+            vublk.signal("HUP");
+            assertThat(guest.succeeds()).contains("grew from 131072 to 196608 sectors");
             vublk.stop(socket);
         }
     }

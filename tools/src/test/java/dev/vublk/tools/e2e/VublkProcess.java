@@ -82,6 +82,11 @@ final class VublkProcess implements AutoCloseable {
         assertThat(logText()).doesNotContain("ERROR", "Exception", "broken");
     }
 
+    /** Sends a signal by its name. */
+    void signal(String name) throws IOException {
+        DiskImages.run("kill", "-" + name, String.valueOf(process.pid()));
+    }
+
     /** SIGKILL: the process gets no chance to tidy up. */
     void kill() throws InterruptedException {
         process.destroyForcibly();
