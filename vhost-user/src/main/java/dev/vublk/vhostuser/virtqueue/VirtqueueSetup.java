@@ -34,4 +34,23 @@ public record VirtqueueSetup(
         int errFd,
         boolean startNow,
         GuestMemory memory,
-        @Nullable InflightBlock inflight) {}
+        @Nullable InflightBlock inflight) {
+
+    /** The same with another block: for tests that let a queue fail. */
+    public VirtqueueSetup withInflight(@Nullable InflightBlock newInflight) {
+        return new VirtqueueSetup(
+                queueIndex,
+                size,
+                base,
+                descHostAddress,
+                availHostAddress,
+                usedHostAddress,
+                features,
+                kickFd,
+                callFd,
+                errFd,
+                startNow,
+                memory,
+                newInflight);
+    }
+}

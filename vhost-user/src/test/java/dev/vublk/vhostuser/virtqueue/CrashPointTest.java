@@ -186,9 +186,11 @@ final class CrashPointTest {
         try (World world = new World(seed)) {
             InflightPoint[] points = InflightPoint.values();
             for (int life = 0; life < LIVES; life++) {
-                // Some points are come by only after a death elsewhere.
-                boolean elsewhere = life > 0 && world.random.nextInt(3) == 0;
-                world.dieAt(elsewhere ? points[world.random.nextInt(points.length)] : point);
+                switch (life == 0 ? 5 : world.random.nextInt(6)) {
+                    case 0 -> world.dieAt(points[world.random.nextInt(points.length)]);
+                    case 1 -> world.dieAt(InflightPoint.PUBLISHED); // Without it no recovery has a batch to clear.
+                    default -> world.dieAt(point);
+                }
                 world.live();
             }
             world.deadly = null;
