@@ -144,6 +144,8 @@ public final class VhostUserConnection implements AutoCloseable {
     public void close() {
         if (open) {
             open = false;
+            // A loop's poll may hold the socket a while longer: the front end must not wait for that to see the end.
+            UnixSocket.shutdown(fd);
             FileDescriptor.close(fd);
         }
     }
