@@ -60,6 +60,8 @@ trap 'exit 143' TERM INT HUP
 fail() {
   echo "FAILED: $*" >&2
   sed 's/^/vublk: /' "$directory/err" >&2
+  # QEMU has six lines to say about each lost connection.
+  tail -n 20 "$directory/qemu.log" >&2
   exit 1
 }
 
@@ -103,11 +105,12 @@ guest_runs() {
 mkdir "$share"
 truncate -s 1G "$image"
 : >"$directory/err"
+: >"$directory/qemu.log"
 RANDOM=$((seed % 32768))
 start_vublk "$@"
 # Each run of fio and each kill costs seconds on a slow machine; the guest's own limit is only there to end it at all.
 GUEST_SHARE=$share GUEST_LIMIT=$((300 + kills * 20)) GUEST_DISK_OPTIONS=$disk_options GUEST_ENV="RUNTIME=10 UNTIL=enough" \
-  GUEST_LOG=$directory/console "$here/guest/qemu-run.sh" "$socket" "$here/guest/tests/reconnect-fio.sh" &
+  GUEST_LOG=$directory/console "$here/guest/qemu-run.sh" "$socket" "$here/guest/tests/reconnect-fio.sh" 2>"$directory/qemu.log" &
 guest=$!
 until [ -e "$share/running" ]; do
   guest_runs || fail "the guest ended before its load began"

@@ -30,12 +30,19 @@ public final class Guest implements AutoCloseable {
     private final GuestHeap heap;
     private final List<GuestQueue> queues = new ArrayList<>();
     private final long features;
+    private final long protocolFeatures;
 
-    private Guest(String socketPath, VhostUserFrontend frontend, FrontendMemory memory, long features) {
+    private Guest(
+            String socketPath,
+            VhostUserFrontend frontend,
+            FrontendMemory memory,
+            long features,
+            long protocolFeatures) {
         this.socketPath = socketPath;
         this.frontend = frontend;
         this.memory = memory;
         this.features = features;
+        this.protocolFeatures = protocolFeatures;
         heap = new GuestHeap(memory.hostAddress(), memory.sizeBytes());
     }
 
@@ -49,15 +56,25 @@ public final class Guest implements AutoCloseable {
     }
 
     public static Guest connect(String socketPath, long unwantedFeatures) throws IOException {
+        return connect(socketPath, unwantedFeatures, PROTOCOL_FEATURES);
+    }
+
+    /** Takes every feature offered, of the protocol too. */
+    public static Guest connectWithAll(EmulatorUnderTest emulator) throws IOException {
+        return connect(emulator.socketPath(), 0, -1);
+    }
+
+    private static Guest connect(String socketPath, long unwantedFeatures, long protocolFeatures) throws IOException {
         VhostUserFrontend frontend = VhostUserFrontend.connect(socketPath);
         long features = frontend.getFeatures() & ~unwantedFeatures;
-        Guest guest = new Guest(socketPath, frontend, FrontendMemory.create(GUEST_ADDRESS, MEMORY_BYTES), features);
+        Guest guest = new Guest(
+                socketPath, frontend, FrontendMemory.create(GUEST_ADDRESS, MEMORY_BYTES), features, protocolFeatures);
         guest.negotiate();
         return guest;
     }
 
     private void negotiate() throws IOException {
-        frontend.setProtocolFeatures(PROTOCOL_FEATURES);
+        frontend.setProtocolFeatures(frontend.getProtocolFeatures() & protocolFeatures);
         frontend.needReply(true);
         if (!frontend.setOwner()
                 || !frontend.setFeatures(features)

@@ -12,6 +12,7 @@ import dev.vublk.emulator.virtioblk.DiskCapacity;
 import dev.vublk.emulator.virtioblk.VirtioBlkDevice;
 import dev.vublk.emulator.worker.WorkerPool;
 import dev.vublk.emulator.worker.WorkerPoolConfig;
+import dev.vublk.vhostuser.QueueEvents;
 import dev.vublk.vhostuser.VhostUserDevice;
 import dev.vublk.vhostuser.memory.GuestMemory;
 import dev.vublk.vhostuser.session.VhostUserServer;
@@ -117,6 +118,16 @@ public final class MortalBackend implements AutoCloseable {
         public void startQueue(VirtqueueSetup setup) {
             InflightBlock block = setup.inflight();
             device.startQueue(block == null ? setup : setup.withInflight(block.withFaults(faults)));
+        }
+
+        @Override
+        public void attach(QueueEvents events) {
+            device.attach(events);
+        }
+
+        @Override
+        public void kickQueue(int queueIndex) {
+            device.kickQueue(queueIndex);
         }
 
         @Override

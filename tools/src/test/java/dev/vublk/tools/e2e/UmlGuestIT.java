@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.vublk.tools.e2e.DiskImages.LoopDevice;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
@@ -56,6 +57,21 @@ class UmlGuestIT {
                 directory, 1, image.toString(), "--socket", socket.toString(), "--fd-monitor", monitor)) {
             Guest.uml("fio-verify", socket).succeeds();
             vublk.stop(socket);
+        }
+    }
+
+    /** As in a container, whose seccomp filter refuses io_uring. */
+    @Test
+    void shouldServeWithEpollAndWorkersWhereIoUringIsNotPermitted() throws Exception {
+        Path image = DiskImages.sparse(directory, "disk.img", 512 * DiskImages.MIB);
+        Path socket = socket("disk.sock");
+        String withoutIoUring = Checkout.guestScript("without-io-uring.pl");
+        try (VublkProcess vublk = VublkProcess.exportThrough(
+                List.of(withoutIoUring), directory, 1, image.toString(), "--socket", socket.toString())) {
+            Guest.uml("fio-verify", socket).succeeds();
+            vublk.stop(socket);
+            assertThat(vublk.logText()).containsOnlyOnce("WARN");
+            assertThat(vublk.logText()).contains("io_uring is not to be had", "epoll", "worker threads");
         }
     }
 
@@ -166,5 +182,29 @@ class UmlGuestIT {
             assertThat(guest.succeeds()).contains("grew from 131072 to 196608 sectors");
             vublk.stop(socket);
         }
+    }
+
+    /** Each guest waits for the other before it reads, so they are there at the same time. */
+    @Test
+    void shouldServeTwoGuestsThatReadOneDisk() throws Exception {
+        Path image = DiskImages.sparse(directory, "disk.img", 64 * DiskImages.MIB);
+        DiskImages.run("mkfs.ext4", "-q", "-F", "-d", "/etc/ssl", image.toString());
+        Path share = Files.createDirectory(directory.resolve("share"));
+        Path socket = socket("disk.sock");
+        try (VublkProcess vublk = VublkProcess.export(
+                        directory, 1, image.toString(), "--socket", socket.toString(), "-r", "--clients", "2");
+                Guest.Running first = reader(socket, share, "ME=1 OTHER=2");
+                Guest.Running second = reader(socket, share, "ME=2 OTHER=1")) {
+            assertThat(first.succeeds()).contains("read beside 2");
+            assertThat(second.succeeds()).contains("read beside 1");
+            vublk.stop(socket);
+        }
+    }
+
+    private static Guest.Running reader(Path socket, Path share, String environment) throws Exception {
+        return Guest.uml("read-together", socket)
+                .with("GUEST_SHARE", share.toString())
+                .withScriptEnvironment(environment)
+                .start();
     }
 }

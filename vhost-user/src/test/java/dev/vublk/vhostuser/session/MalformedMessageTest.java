@@ -31,7 +31,9 @@ final class MalformedMessageTest {
             ProtocolFeature.BACKEND_REQ,
             ProtocolFeature.CONFIG,
             ProtocolFeature.INFLIGHT_SHMFD,
-            ProtocolFeature.CONFIGURE_MEM_SLOTS);
+            ProtocolFeature.RESET_DEVICE,
+            ProtocolFeature.CONFIGURE_MEM_SLOTS,
+            ProtocolFeature.STATUS);
 
     /** Known to the protocol and gated by nothing, but not served. */
     private static final Set<FrontendRequest> UNGATED_UNSERVED =
