@@ -127,10 +127,11 @@ final class SplitInflightTest {
     @Test
     void shouldNotLoseAChainOfARingThatWasNotAtZero() {
         startAt(7);
-        int head = addAndPublish();
-        assertThat(popAll(newDevice())).containsExactly(head);
+        int first = add();
+        int second = addAndPublish();
+        assertThat(popAll(newDevice())).containsExactly(first, second);
 
-        assertThat(popAll(newDevice())).containsExactly(head);
+        assertThat(popAll(newDevice())).containsExactly(first, second);
     }
 
     @Test
