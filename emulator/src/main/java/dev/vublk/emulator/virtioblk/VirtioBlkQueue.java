@@ -103,6 +103,9 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         if (started) {
             ioThread.schedule(this);
         }
+        if (virtqueue.isBroken()) {
+            reportBreakage(); // What was in flight cannot be told.
+        }
     }
 
     private Runnable watchKicks() {
@@ -134,7 +137,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
 
     /**
      * Takes nothing more from the ring; when everything in flight is done and published, calls {@code then} with the next
-     * available index and lets go of memory and descriptors.
+     * available index and lets go of memory and descriptors. What a predecessor left in flight is in flight.
      */
     void stop(IntConsumer then) {
         whenStopped = then;
@@ -148,12 +151,13 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
 
     private void finishStopIfDrained() {
         IntConsumer then = whenStopped;
-        if (then == null || inFlight > 0) {
+        if (then == null || inFlight > 0 || virtqueue.hasRecovered()) {
             return;
         }
         whenStopped = null;
         started = false;
         publish();
+        ioThread.stopPolling(this); // Again: requests that a predecessor had left may have been taken since.
         onPollEnd(); // Whoever serves the ring next finds a driver that kicks.
         callFd = VirtqueueSetup.NO_FD;
         errFd = VirtqueueSetup.NO_FD;
@@ -183,7 +187,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     }
 
     private void takeRequests() {
-        while (started && whenStopped == null) {
+        while (started && (whenStopped == null || virtqueue.hasRecovered())) {
             if (passBudget == 0) {
                 ioThread.schedule(this);
                 return;

@@ -24,6 +24,7 @@ public final class HostMemory {
     private static final ValueLayout.OfLong LONG_UNALIGNED =
             ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final VarHandle SHORT_HANDLE = SHORT.varHandle();
+    private static final VarHandle BYTE_HANDLE = ValueLayout.JAVA_BYTE.varHandle();
 
     private HostMemory() {}
 
@@ -33,6 +34,11 @@ public final class HostMemory {
 
     public static void putByte(long address, byte value) {
         ALL.set(ValueLayout.JAVA_BYTE, address, value);
+    }
+
+    /** As {@link #putByte}, ordered after every earlier access of this thread. */
+    public static void putByteRelease(long address, byte value) {
+        BYTE_HANDLE.setRelease(ALL, address, value);
     }
 
     /** An unsigned 16-bit value; {@code address} is even. */
