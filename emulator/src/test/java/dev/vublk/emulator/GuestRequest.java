@@ -20,11 +20,24 @@ public final class GuestRequest {
     public static final int FLUSH = 4;
     public static final int GET_ID = 8;
     public static final int DISCARD = 11;
+    public static final int GET_LIFETIME = 10;
     public static final int WRITE_ZEROES = 13;
+    public static final int SECURE_ERASE = 14;
+    public static final int ZONE_APPEND = 15;
+    public static final int ZONE_REPORT = 16;
+    public static final int ZONE_OPEN = 18;
+    public static final int ZONE_CLOSE = 20;
+    public static final int ZONE_FINISH = 22;
+    public static final int ZONE_RESET = 24;
+    public static final int ZONE_RESET_ALL = 26;
 
     public static final int OK = 0;
     public static final int IOERR = 1;
     public static final int UNSUPP = 2;
+    public static final int ZONE_INVALID_CMD = 3;
+    public static final int ZONE_UNALIGNED_WP = 4;
+    public static final int ZONE_OPEN_RESOURCE = 5;
+    public static final int ZONE_ACTIVE_RESOURCE = 6;
 
     public static final byte UNTOUCHED = (byte) 0xee;
     public static final int HEADER_BYTES = 16;
@@ -68,7 +81,7 @@ public final class GuestRequest {
         return of(OUT, sector).data(data);
     }
 
-    /** A DISCARD or WRITE_ZEROES of ranges: sector, sector count, flags, and so on. */
+    /** A DISCARD, WRITE_ZEROES or SECURE_ERASE of ranges: sector, sector count, flags, and so on. */
     public static GuestRequest ranges(int type, long... ranges) {
         byte[] segments = new byte[ranges.length / 3 * 16];
         ByteBuffer bytes = littleEndian(segments);

@@ -109,12 +109,14 @@ final class FileOpening {
             }
             alignment = DirectAlignment.of(fd, status, geometry.logicalBlockBytes());
         }
-        BlockLimits limits = limits(geometry, alignment);
+        DeviceHealth health = DeviceHealth.of(fd, geometry.blockDevice(), status.device());
+        BlockLimits limits = limits(geometry, alignment, health != null);
         ImageLock.acquire(fd, options);
-        return new SharedFile(fd, options, geometry, alignment, limits);
+        return new SharedFile(fd, options, geometry, alignment, limits, health);
     }
 
-    private BlockLimits limits(FileGeometry geometry, DirectAlignment alignment) throws BlockOpenException {
+    private BlockLimits limits(FileGeometry geometry, DirectAlignment alignment, boolean tellsLifetime)
+            throws BlockOpenException {
         int logical = options.logicalBlockBytes() == 0 ? geometry.logicalBlockBytes() : options.logicalBlockBytes();
         int physical = Math.max(Math.max(logical, geometry.physicalBlockBytes()), alignment.offsetBytes());
         int minIo = Math.max(logical, geometry.minIoBytes());
@@ -131,7 +133,11 @@ final class FileOpening {
                 !options.readOnly(),
                 MAX_RANGE_BYTES,
                 true,
-                options.cacheMode().writeback());
+                options.cacheMode().writeback(),
+                // A device erases whole sectors of its own, whatever block size is presented.
+                options.readOnly() ? 0 : Math.max(logical, geometry.logicalBlockBytes()),
+                tellsLifetime,
+                null);
     }
 
     /**

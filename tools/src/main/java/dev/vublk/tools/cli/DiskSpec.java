@@ -8,6 +8,8 @@ import dev.vublk.tools.cli.DiskDefaults.CacheModeConverter;
 import dev.vublk.tools.cli.DiskDefaults.Discard;
 import dev.vublk.tools.cli.DiskDefaults.DiscardConverter;
 import dev.vublk.tools.cli.DiskDefaults.EngineConverter;
+import dev.vublk.tools.cli.DiskDefaults.GeometryConverter;
+import dev.vublk.tools.cli.DiskDefaults.LifetimeConverter;
 import dev.vublk.tools.cli.DiskDefaults.OnOffConverter;
 import dev.vublk.tools.cli.DiskDefaults.SocketModeConverter;
 import dev.vublk.vhostuser.socket.ListenerOptions;
@@ -34,7 +36,7 @@ final class DiskSpec {
 
     /** Keys that are on when they are merely named. */
     private static final Set<String> SWITCHES =
-            Set.of("read-only", "share-rw", "force-share", "locking", "write-zeroes");
+            Set.of("read-only", "share-rw", "force-share", "locking", "write-zeroes", "secure-erase");
 
     /** Every key, in the order in which a person wants to see them. */
     static final List<String> KEYS = List.of(
@@ -57,7 +59,10 @@ final class DiskSpec {
             "cache",
             "engine",
             "discard",
-            "write-zeroes");
+            "write-zeroes",
+            "secure-erase",
+            "geometry",
+            "lifetime");
 
     private final DiskDefaults values;
 
@@ -93,6 +98,9 @@ final class DiskSpec {
         copy.discard = from.discard;
         copy.writeZeroes = from.writeZeroes;
         copy.maxRanges = from.maxRanges;
+        copy.secureErase = from.secureErase;
+        copy.geometry = from.geometry;
+        copy.lifetime = from.lifetime;
         copy.segMax = from.segMax;
         copy.shareRw = from.shareRw;
         copy.forceShare = from.forceShare;
@@ -176,6 +184,9 @@ final class DiskSpec {
             case "engine" -> values.engine = new EngineConverter().convert(value);
             case "discard" -> values.discard = new DiscardConverter().convert(value);
             case "write-zeroes" -> values.writeZeroes = onOff.convert(value);
+            case "secure-erase" -> values.secureErase = onOff.convert(value);
+            case "geometry" -> values.geometry = new GeometryConverter().convert(value);
+            case "lifetime" -> values.lifetime = new LifetimeConverter().convert(value);
             default -> throw new TypeConversionException("no such key; known are " + String.join(", ", KEYS));
         }
     }
@@ -231,7 +242,10 @@ final class DiskSpec {
                         values.segMax,
                         values.discard == Discard.UNMAP,
                         values.writeZeroes.isOn(),
-                        values.maxRanges));
+                        values.maxRanges,
+                        values.secureErase.isOn(),
+                        values.geometry,
+                        values.lifetime));
     }
 
     private void checkNumbers() {

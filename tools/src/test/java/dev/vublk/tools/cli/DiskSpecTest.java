@@ -27,7 +27,7 @@ class DiskSpecTest {
                 .isEqualTo(new DiskConfig(
                         BlockOptions.defaults("a.img"),
                         ListenerOptions.atPath("a.sock"),
-                        new VirtioBlkSettings("a.img", 64, 1024, 126, true, true, 1)));
+                        new VirtioBlkSettings("a.img", 64, 1024, 126, true, true, 32)));
     }
 
     @Test
