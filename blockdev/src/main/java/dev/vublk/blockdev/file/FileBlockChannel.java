@@ -6,6 +6,7 @@ import dev.vublk.blockdev.IoContext;
 import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.linux.Iovec;
 import dev.vublk.blockdev.linux.PosixFile;
+import java.util.function.IntSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -21,6 +22,7 @@ final class FileBlockChannel implements BlockChannel {
     private final FileSpace space;
     private final BlockGuard guard;
     private final LoopQueue queue;
+    private final IntSupplier fdatasync;
 
     private final long fileBytes;
     private final long memoryMask;
@@ -36,6 +38,7 @@ final class FileBlockChannel implements BlockChannel {
         this.queue = new LoopQueue(context);
         this.guard = new BlockGuard(file, queue);
         this.transfer = new FileTransfer(io, file);
+        this.fdatasync = transfer::fdatasync;
         this.bounced = new BouncedTransfer(context, transfer, file);
         this.space = new FileSpace(file, transfer, bounced, guard);
         this.fileBytes = file.geometry.sizeBytes();
@@ -107,7 +110,7 @@ final class FileBlockChannel implements BlockChannel {
 
     @Override
     public int flush() {
-        return noFlush || readOnly ? 0 : file.flushes.flush(transfer, queue);
+        return noFlush || readOnly ? 0 : file.flushes.flush(fdatasync, queue);
     }
 
     @Override

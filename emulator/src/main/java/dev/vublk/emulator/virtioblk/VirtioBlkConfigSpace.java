@@ -46,10 +46,10 @@ final class VirtioBlkConfigSpace {
         config.putInt(CONFIG_MAX_WRITE_ZEROES_SECTORS, maxSectors(limits.maxWriteZeroesBytes(), block));
         config.putInt(CONFIG_MAX_WRITE_ZEROES_SEG, settings.rangesMax());
         config.put(CONFIG_WRITE_ZEROES_MAY_UNMAP, (byte) (limits.supportsDiscard() && settings.discard() ? 1 : 0));
-        int eraseAlignment = Math.max(block, secureEraseAlignmentBytes(limits));
+        long eraseAlignment = Math.max(block, secureEraseAlignmentBytes(limits));
         config.putInt(CONFIG_MAX_SECURE_ERASE_SECTORS, maxSectors(limits.maxWriteZeroesBytes(), eraseAlignment));
         config.putInt(CONFIG_MAX_SECURE_ERASE_SEG, settings.rangesMax());
-        config.putInt(CONFIG_SECURE_ERASE_SECTOR_ALIGNMENT, eraseAlignment / SECTOR_BYTES);
+        config.putInt(CONFIG_SECURE_ERASE_SECTOR_ALIGNMENT, (int) (eraseAlignment / SECTOR_BYTES));
         ZonedLimits zoned = limits.zoned();
         if (zoned != null) {
             config.putInt(CONFIG_ZONE_SECTORS, (int) (zoned.zoneBytes() / SECTOR_BYTES));
@@ -63,9 +63,9 @@ final class VirtioBlkConfigSpace {
     }
 
     /** Section 5.2.6.2: with zones, a multiple of the zone's size. */
-    static int secureEraseAlignmentBytes(BlockLimits limits) {
+    static long secureEraseAlignmentBytes(BlockLimits limits) {
         ZonedLimits zoned = limits.zoned();
-        return zoned == null ? limits.secureEraseAlignmentBytes() : (int) zoned.zoneBytes();
+        return zoned == null ? limits.secureEraseAlignmentBytes() : zoned.zoneBytes();
     }
 
     /** Section 5.2.5.2: no more than a request can carry; a multiple of the write granularity. */
@@ -75,7 +75,7 @@ final class VirtioBlkConfigSpace {
     }
 
     /** A limit as 32 bits of sectors, a multiple of the logical block and at least one. */
-    static int maxSectors(long limitBytes, int block) {
+    static int maxSectors(long limitBytes, long block) {
         // At most 2^31 bytes less one block of sectors: guests that read it as signed survive.
         long bytes = Math.clamp(limitBytes, block, (long) Integer.MAX_VALUE * SECTOR_BYTES);
         return (int) (bytes / block * block / SECTOR_BYTES);

@@ -185,7 +185,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
 
     private RequestRules rules() {
         int block = limits.logicalBlockBytes();
-        int eraseAlignment = Math.max(block, VirtioBlkConfigSpace.secureEraseAlignmentBytes(limits));
+        long eraseAlignment = Math.max(block, VirtioBlkConfigSpace.secureEraseAlignmentBytes(limits));
         ZonedLimits zoned = limits.zoned();
         return new RequestRules(
                 limits.readOnly(),

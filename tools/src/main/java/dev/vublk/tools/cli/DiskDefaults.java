@@ -115,6 +115,47 @@ final class DiskDefaults {
     int segMax = 126;
 
     @Option(
+            names = "--zone-size",
+            paramLabel = "SIZE",
+            converter = SizeConverter.class,
+            description =
+                    "Divide the disk into zones of this size, a power of two from 64K, that must be written sequentially: an"
+                            + " emulated host-managed disk (default: as the disk is).")
+    long zoneSize;
+
+    @Option(
+            names = "--zone-capacity",
+            paramLabel = "SIZE",
+            converter = SizeConverter.class,
+            description = "How much of a sequential zone can be written (default: all).")
+    long zoneCapacity;
+
+    @Option(
+            names = "--conventional-zones",
+            paramLabel = "N",
+            description = "How many zones from the first on can be written in any order (default 0).")
+    int conventionalZones;
+
+    @Option(
+            names = "--max-open-zones",
+            paramLabel = "N",
+            description = "How many zones may be open at once (default 0: any number).")
+    int maxOpenZones;
+
+    @Option(
+            names = "--max-active-zones",
+            paramLabel = "N",
+            description = "How many zones may be open or closed at once (default 0: any number).")
+    int maxActiveZones;
+
+    @Option(
+            names = "--zone-metadata",
+            paramLabel = "FILE",
+            description = "File that keeps the zones' states, made when it does not exist (default: IMAGE.zones).")
+    @Nullable
+    String zoneMetadata;
+
+    @Option(
             names = "--share-rw",
             description = "Let others write the image at the same time (for migration, or a cluster file system).")
     boolean shareRw;
