@@ -29,4 +29,9 @@ public record DiskLifetime(int preEndOfLife, int usedTypeA, int usedTypeB) {
     public long packed() {
         return preEndOfLife | (long) usedTypeA << 16 | (long) usedTypeB << 32;
     }
+
+    /** What {@link #packed} made a number of. */
+    public static DiskLifetime ofPacked(long packed) {
+        return of((int) packed & 0xffff, (int) (packed >> 16) & 0xffff, (int) (packed >> 32) & 0xffff);
+    }
 }

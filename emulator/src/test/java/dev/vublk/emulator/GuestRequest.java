@@ -44,6 +44,7 @@ public final class GuestRequest {
 
     private byte[] readable;
     private int writableBytes = 1;
+    private byte[] prefilled = {};
     private int[] readableCuts = {HEADER_BYTES};
     private int[] writableCuts = {};
     private boolean cutStatus = true;
@@ -107,6 +108,12 @@ public final class GuestRequest {
     public GuestRequest room(int bytes) {
         writableBytes = bytes + 1;
         return this;
+    }
+
+    /** Room for data that the device writes, which holds something before. */
+    public GuestRequest answering(byte[] before) {
+        prefilled = before;
+        return room(before.length);
     }
 
     /** Nothing at all for the device to write. */
@@ -197,6 +204,9 @@ public final class GuestRequest {
                 done += bufferLengths[i];
             } else {
                 HostMemory.fill(bufferAddresses[i], bufferLengths[i], UNTOUCHED);
+                if (i == readableBuffers) {
+                    HostMemory.copyIn(prefilled, 0, bufferAddresses[i], prefilled.length);
+                }
             }
         }
     }

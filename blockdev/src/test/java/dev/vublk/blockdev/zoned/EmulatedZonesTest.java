@@ -62,8 +62,7 @@ final class EmulatedZonesTest {
     }
 
     private BlockOptions options(CacheMode mode, boolean readOnly, ZoneOptions zones) {
-        return new BlockOptions(
-                image.toString(), readOnly, mode, IoEngine.AUTO, true, 0, true, false, false, zones);
+        return new BlockOptions(image.toString(), readOnly, mode, IoEngine.AUTO, true, 0, true, false, false, zones);
     }
 
     private ZoneOptions zones() {
@@ -77,8 +76,8 @@ final class EmulatedZonesTest {
     private TestDisk open(BlockOptions options) throws BlockOpenException {
         return new TestDisk(
                 options,
-                PlainLoop.withRing((operation, offset, length) ->
-                        failing.test(operation) ? -Errno.EIO : FaultPlan.NO_FAULT));
+                PlainLoop.withRing(
+                        (operation, offset, length) -> failing.test(operation) ? -Errno.EIO : FaultPlan.NO_FAULT));
     }
 
     private static byte[] data(int bytes, int seed) {
@@ -100,8 +99,8 @@ final class EmulatedZonesTest {
         try (TestVector vector = TestVector.of(data.length)) {
             vector.put(data);
             disk.loop.run(() -> {
-                result[0] = zonesOf(disk)
-                        .append(offsetBytes, vector.iov(), vector.count(), vector.lengthBytes(), false);
+                result[0] =
+                        zonesOf(disk).append(offsetBytes, vector.iov(), vector.count(), vector.lengthBytes(), false);
                 return 0;
             });
         }
@@ -115,8 +114,7 @@ final class EmulatedZonesTest {
         long report = NativeMemory.allocateZeroed(REPORT_BYTES + ZONE_BYTES);
         int found = disk.loop.run(() -> zonesOf(disk).report((long) zone * ZONE + 512, report, 1));
         assertThat(found).isEqualTo(1);
-        Zone result =
-                new Zone(pointerBytes(report, 0) - startBytes(report, 0), condition(report, 0));
+        Zone result = new Zone(pointerBytes(report, 0) - startBytes(report, 0), condition(report, 0));
         NativeMemory.free(report);
         return result;
     }
@@ -134,7 +132,8 @@ final class EmulatedZonesTest {
             assertThat(startBytes(report, 7)).isEqualTo(7L * ZONE);
             assertThat(lengthBytes(report, 7)).as("the last zone").isEqualTo(ZONE / 2);
             assertThat(capacityBytes(report, 7)).isEqualTo(ZONE / 2);
-            assertThat(disk.loop.run(() -> zonesOf(disk).report(3 * ZONE + 512, report, 2))).isEqualTo(2);
+            assertThat(disk.loop.run(() -> zonesOf(disk).report(3 * ZONE + 512, report, 2)))
+                    .isEqualTo(2);
             assertThat(startBytes(report, 0)).isEqualTo(3L * ZONE);
             NativeMemory.free(report);
         }
@@ -160,9 +159,13 @@ final class EmulatedZonesTest {
     void shouldLeaveConventionalZonesAlone() throws Exception {
         byte[] data = data(8192, 2);
         try (TestDisk disk = open()) {
-            assertThat(disk.write(ZONE - 4096, data, false)).as("across two of them").isZero();
+            assertThat(disk.write(ZONE - 4096, data, false))
+                    .as("across two of them")
+                    .isZero();
             assertThat(disk.read(ZONE - 4096, 8192)).isEqualTo(data);
-            assertThat(disk.write(2 * ZONE - 4096, data, false)).as("into a sequential one").isEqualTo(-Errno.EINVAL);
+            assertThat(disk.write(2 * ZONE - 4096, data, false))
+                    .as("into a sequential one")
+                    .isEqualTo(-Errno.EINVAL);
             assertThat(append(disk, 0, data)).isEqualTo(-Errno.EINVAL);
             assertThat(operate(disk, ZoneOperation.RESET, 1)).isEqualTo(-Errno.EINVAL);
         }
@@ -353,14 +356,18 @@ final class EmulatedZonesTest {
                 boolean fits = !full[zone] && data.length <= capacity - written[zone];
                 switch (random.nextInt(8)) {
                     case 0 -> {
-                        assertThat(operate(disk, ZoneOperation.RESET, zone)).as("seed " + seed).isZero();
+                        assertThat(operate(disk, ZoneOperation.RESET, zone))
+                                .as("seed " + seed)
+                                .isZero();
                         Arrays.fill(model, zone * ZONE, zone * ZONE + capacity, (byte) 0);
                         written[zone] = 0;
                         full[zone] = false;
                     }
                     case 1 -> {
                         if (random.nextInt(4) == 0) {
-                            assertThat(operate(disk, ZoneOperation.FINISH, zone)).as("seed " + seed).isZero();
+                            assertThat(operate(disk, ZoneOperation.FINISH, zone))
+                                    .as("seed " + seed)
+                                    .isZero();
                             full[zone] = true;
                         }
                     }
@@ -390,8 +397,8 @@ final class EmulatedZonesTest {
                 int bytes = 512 * (1 + random.nextInt(ZONE / 1024 - from));
                 assertThat(disk.read(zone * ZONE + 512 * from, bytes))
                         .as("seed " + seed + ", step " + i)
-                        .isEqualTo(Arrays.copyOfRange(
-                                model, zone * ZONE + 512 * from, zone * ZONE + 512 * from + bytes));
+                        .isEqualTo(
+                                Arrays.copyOfRange(model, zone * ZONE + 512 * from, zone * ZONE + 512 * from + bytes));
             }
         } finally {
             disk.close();
@@ -403,13 +410,15 @@ final class EmulatedZonesTest {
         try (TestDisk disk = open()) {
             assertThat(disk.driver.limits().secureEraseAlignmentBytes()).isPositive();
             disk.write(2 * ZONE, data(CAPACITY, 1), true);
-            assertThat(disk.loop.run(() -> disk.channel.secureErase(2 * ZONE, 2 * ZONE))).isZero();
+            assertThat(disk.loop.run(() -> disk.channel.secureErase(2 * ZONE, 2 * ZONE)))
+                    .isZero();
             assertThat(zone(disk, 2)).isEqualTo(new Zone(0, BLK_ZONE_COND_EMPTY));
             assertThat(disk.loop.run(() -> disk.channel.secureErase(ZONE, ZONE)))
                     .as("a conventional zone")
                     .isEqualTo(-Errno.EINVAL);
         }
-        assertThat(Arrays.copyOfRange(Files.readAllBytes(image), 2 * ZONE, 4 * ZONE)).containsOnly(0);
+        assertThat(Arrays.copyOfRange(Files.readAllBytes(image), 2 * ZONE, 4 * ZONE))
+                .containsOnly(0);
     }
 
     @Test
@@ -447,8 +456,7 @@ final class EmulatedZonesTest {
     void shouldRefuse(long zoneBytes, long capacity, int conventional, int openMax, int activeMax, String message)
             throws Exception {
         open().close();
-        ZoneOptions zones =
-                new ZoneOptions(metadata.toString(), zoneBytes, capacity, conventional, openMax, activeMax);
+        ZoneOptions zones = new ZoneOptions(metadata.toString(), zoneBytes, capacity, conventional, openMax, activeMax);
         assertThatThrownBy(() -> open(options(CacheMode.WRITEBACK, false, zones)))
                 .isInstanceOf(BlockOpenException.class)
                 .hasMessageContaining(message);

@@ -76,8 +76,9 @@ final class ZoneTableTest {
         assertThat(table.permits(operation, 1)).isEqualTo(after >= 0);
         assertThat(table.operate(operation, 1)).isEqualTo(after >= 0 ? 0 : -Errno.EINVAL);
         assertThat(condition(table, 1)).isEqualTo(after >= 0 ? after : before);
-        assertThat(ZoneTable.writtenBytes(table.word(1)))
-                .isEqualTo(operation == RESET && after >= 0 || before == 1 || before >= 13 ? 0 : 4096);
+        boolean unwritten = before == 1 || before >= 13;
+        boolean reset = operation == RESET && after >= 0;
+        assertThat(ZoneTable.writtenBytes(table.word(1))).isEqualTo(unwritten || reset ? 0 : 4096);
     }
 
     @Test
@@ -124,8 +125,7 @@ final class ZoneTableTest {
         }
         table.beginWrite(1, ZONE, 4096);
         table.endWrite(1, 0);
-        assertThat(table.word(1))
-                .isEqualTo(ZoneTable.word(0, open ? BLK_ZONE_COND_EXP_OPEN : BLK_ZONE_COND_EMPTY));
+        assertThat(table.word(1)).isEqualTo(ZoneTable.word(0, open ? BLK_ZONE_COND_EXP_OPEN : BLK_ZONE_COND_EMPTY));
     }
 
     @Test

@@ -234,6 +234,11 @@ final class VirtioBlkRequestParser {
      */
     private int parseRanges(VirtioBlkRequest request, int headerEnd, long sectorsMax, long alignmentBytes) {
         takeReadableData(request, headerEnd);
+        if (request.type == VIRTIO_BLK_T_SECURE_ERASE && request.dataBytes == 0) {
+            // Linux' driver (6.1 and 6.12) takes the direction from the type's lowest bit, and 14 is even: its segments
+            // lie in the writable part.
+            takeWritableData(request);
+        }
         if (readOnly) {
             return VIRTIO_BLK_S_IOERR;
         }

@@ -64,6 +64,35 @@ final class SecureEraseTest {
         assertThat(Files.readAllBytes(image)).isEqualTo(content);
     }
 
+    /** Linux' driver puts the segments where the device writes; nothing is written there but the status. */
+    @Test
+    void shouldTakeSegmentsFromWritableBuffers() throws IOException {
+        Path image = image();
+        byte[] segments = ByteBuffer.allocate(32)
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .putLong(16)
+                .putInt(8)
+                .putInt(0)
+                .putLong(100)
+                .putInt(1)
+                .putInt(0)
+                .array();
+        try (EmulatorUnderTest emulator = setup(image, true).start();
+                Guest guest = Guest.connect(emulator)) {
+            GuestQueue queue = guest.queue();
+            GuestRequest erase = queue.run(of(SECURE_ERASE, 0).answering(segments));
+            assertThat(erase.status()).isEqualTo(OK);
+            assertThat(erase.usedBytes()).as("a gap lies before the status").isZero();
+            assertThat(erase.answer()).isEqualTo(segments);
+            assertThat(queue.run(of(DISCARD, 0).answering(segments)).status())
+                    .as("only where a driver needs it")
+                    .isEqualTo(IOERR);
+        }
+        Arrays.fill(content, 16 * 512, 24 * 512, (byte) 0);
+        Arrays.fill(content, 100 * 512, 101 * 512, (byte) 0);
+        assertThat(Files.readAllBytes(image)).isEqualTo(content);
+    }
+
     @Test
     void shouldTellItsLimits() throws IOException {
         try (EmulatorUnderTest emulator = setup(image(), true).start();

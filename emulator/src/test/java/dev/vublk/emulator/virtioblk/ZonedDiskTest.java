@@ -55,16 +55,7 @@ final class ZonedDiskTest {
         ZoneOptions zones = new ZoneOptions(
                 directory.resolve("zones").toString(), ZONE_SECTORS * 512, CAPACITY_SECTORS * 512, 1, 2, 3);
         return new BlockOptions(
-                image.toString(),
-                readOnly,
-                CacheMode.WRITEBACK,
-                IoEngine.AUTO,
-                true,
-                0,
-                true,
-                false,
-                false,
-                zones);
+                image.toString(), readOnly, CacheMode.WRITEBACK, IoEngine.AUTO, true, 0, true, false, false, zones);
     }
 
     @BeforeEach
@@ -125,9 +116,10 @@ final class ZonedDiskTest {
     void shouldTellItsZones() throws IOException {
         long features = guest.frontend().getFeatures();
         assertThat(features & ZONED_FEATURE).isNotZero();
-        assertThat(features & (1L << 13 | 1L << 14)).as("no DISCARD, no WRITE_ZEROES").isZero();
-        ByteBuffer config =
-                ByteBuffer.wrap(guest.frontend().getConfig(60, 36)).order(ByteOrder.LITTLE_ENDIAN);
+        assertThat(features & (1L << 13 | 1L << 14))
+                .as("no DISCARD, no WRITE_ZEROES")
+                .isZero();
+        ByteBuffer config = ByteBuffer.wrap(guest.frontend().getConfig(60, 36)).order(ByteOrder.LITTLE_ENDIAN);
         assertThat(config.getInt()).as("max_secure_erase_sectors").isPositive();
         assertThat(config.getInt()).as("max_secure_erase_seg").isEqualTo(32);
         assertThat(config.getInt()).as("secure_erase_sector_alignment").isEqualTo(ZONE_SECTORS);
@@ -164,9 +156,8 @@ final class ZonedDiskTest {
 
     @Test
     void shouldReportFromTheZoneThatHoldsTheSector() {
-        GuestRequest request = queue.run(of(ZONE_REPORT, 3 * ZONE_SECTORS + 17)
-                .room(64 + 2 * 64 + 63)
-                .cutWritable(1, 70, 64, 3));
+        GuestRequest request = queue.run(
+                of(ZONE_REPORT, 3 * ZONE_SECTORS + 17).room(64 + 2 * 64 + 63).cutWritable(1, 70, 64, 3));
         assertThat(request.status()).isEqualTo(OK);
         assertThat(request.usedBytes()).isEqualTo(64 + 2 * 64);
         ByteBuffer report = ByteBuffer.wrap(request.answer()).order(ByteOrder.LITTLE_ENDIAN);
@@ -229,7 +220,9 @@ final class ZonedDiskTest {
         assertThat(status(write(start + ZONE_SECTORS - 1, data(2, 1)))).isEqualTo(ZONE_INVALID_CMD);
         assertThat(status(read(start + ZONE_SECTORS - 1, 1024))).isEqualTo(ZONE_INVALID_CMD);
         assertThat(status(write(5, data(20, 1)))).as("conventional").isEqualTo(OK);
-        assertThat(status(write(DISK_SECTORS, data(1, 1)))).as("beyond the disk").isEqualTo(IOERR);
+        assertThat(status(write(DISK_SECTORS, data(1, 1))))
+                .as("beyond the disk")
+                .isEqualTo(IOERR);
     }
 
     @Test
@@ -237,7 +230,8 @@ final class ZonedDiskTest {
         status(write(2 * ZONE_SECTORS, data(2, 1)));
         byte[] expected = Arrays.copyOf(data(2, 1), 4 * 512);
         assertThat(queue.run(read(2 * ZONE_SECTORS, 4 * 512)).answer()).isEqualTo(expected);
-        assertThat(queue.run(read(2 * ZONE_SECTORS, 4 * 512).cutWritable(700, 100, 1)).answer())
+        assertThat(queue.run(read(2 * ZONE_SECTORS, 4 * 512).cutWritable(700, 100, 1))
+                        .answer())
                 .isEqualTo(expected);
     }
 
@@ -288,7 +282,10 @@ final class ZonedDiskTest {
     @Test
     void shouldAppendFromSeveralQueues() throws IOException {
         GuestQueue[] queues = {
-            queue, guest.queue(1, 128).start(), guest.queue(2, 128).start(), guest.queue(3, 128).start()
+            queue,
+            guest.queue(1, 128).start(),
+            guest.queue(2, 128).start(),
+            guest.queue(3, 128).start()
         };
         GuestRequest[] appends = new GuestRequest[120];
         for (int i = 0; i < appends.length; i++) {
@@ -307,7 +304,8 @@ final class ZonedDiskTest {
             long sector = sector(appends[i]) - 5 * ZONE_SECTORS;
             assertThat(taken[(int) sector / 4]).isFalse();
             taken[(int) sector / 4] = true;
-            assertThat(queue.run(read(5 * ZONE_SECTORS + sector, 4 * 512)).answer()).isEqualTo(data(4, i));
+            assertThat(queue.run(read(5 * ZONE_SECTORS + sector, 4 * 512)).answer())
+                    .isEqualTo(data(4, i));
         }
         assertThat(stateOf(5)).isEqualTo(FULL);
     }
@@ -316,8 +314,11 @@ final class ZonedDiskTest {
     void shouldEraseWholeZones() {
         status(write(2 * ZONE_SECTORS, data(9, 1)));
         assertThat(status(ranges(SECURE_ERASE, 2 * ZONE_SECTORS, 8, 0))).isEqualTo(IOERR);
-        assertThat(status(ranges(SECURE_ERASE, 0, ZONE_SECTORS, 0))).as("conventional").isEqualTo(ZONE_INVALID_CMD);
-        assertThat(status(ranges(SECURE_ERASE, 2 * ZONE_SECTORS, 2 * ZONE_SECTORS, 0))).isEqualTo(OK);
+        assertThat(status(ranges(SECURE_ERASE, 0, ZONE_SECTORS, 0)))
+                .as("conventional")
+                .isEqualTo(ZONE_INVALID_CMD);
+        assertThat(status(ranges(SECURE_ERASE, 2 * ZONE_SECTORS, 2 * ZONE_SECTORS, 0)))
+                .isEqualTo(OK);
         assertThat(stateOf(2)).isEqualTo(EMPTY);
     }
 

@@ -216,7 +216,7 @@ final class DiskDefaults {
 
     /** {@code normal:1:2}, {@code auto} or {@code off}. */
     static final class LifetimeConverter implements ITypeConverter<@Nullable DiskLifetime> {
-        private static final List<String> SPARE_BLOCKS = List.of("unknown", "normal", "warning", "urgent");
+        static final List<String> SPARE_BLOCKS = List.of("unknown", "normal", "warning", "urgent");
         private static final Pattern LIFETIME = Pattern.compile("([a-z]+):(\\d{1,2}):(\\d{1,2})");
 
         @Override
