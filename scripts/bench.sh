@@ -6,17 +6,23 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 usage() {
   cat <<'U'
 usage: bench.sh polling [option...]
+       bench.sh fairness [option...]
        bench.sh compare [option...]
-       bench.sh coroutine-pool [MILLISECONDS]
+       bench.sh coroutine-pool [option...]
+       bench.sh coroutine-pool --piece [MILLISECONDS]
        bench.sh worker-pool [ROUNDS]
 
 polling: one active disk at depth 1 while 0, 10 and 100 idle disks of 32 queues each share its IOThread, for each way of
          waiting (--fd-monitor), with polling and without, with a client that polls and one that sleeps; and the CPU time
-         of the back end while 100 connected disks are idle.
+         of the back end while 100 connected disks are idle. Each idle queue has been used once.
+fairness: two null disks on one IOThread: equally loaded, and one at depth 1 beside one that is flooded at depth 256: IOPS
+         and latencies, alone and together.
 compare: vublk and qemu-storage-daemon, a null disk and a file on tmpfs, 4k random reads at depths 1, 8, 32 and 64: IOPS and
          CPU time of the back end.
 
-coroutine-pool: designs of a coroutine pool (none, fixed, unbounded and resized, ours): creations, bytes, CPU time.
+coroutine-pool: designs of a coroutine pool (none, fixed, unbounded and resized, ours) under the whole path: 1024 requests
+         outstanding, depths 1 to 64, uneven load on two IOThreads, the heap around a spike; its options: coroutine-pool
+         --help. --piece: the designs alone, without a disk: creations, bytes, CPU time.
 worker-pool: bursts of 64 and 512 blocking calls on a cold pool: how long the submitting loop is held up, beside a pool that
          spawns in the submitter and beside ThreadPoolExecutor.
 
@@ -26,10 +32,13 @@ worker-pool: bursts of 64 and 512 blocking calls on a cold pool: how long the su
   --out FILE        write the tables to FILE as well, as Markdown
 polling only:
   --monitors LIST   such as io_uring,epoll,poll (default all three)
-  --polls LIST      values of --poll-max-ns; "default" for vublk's own (default default,0)
+  --polls LIST      values of --poll-max-ns; "default" for vublk's own; "naive" for that of a program that never takes an
+                    idle queue off its list (default default,0,naive)
   --clients LIST    poll,event (default both)
   --idle LIST       numbers of idle disks, the first one being what the ratio refers to (default 0,10,100)
   --settle SECONDS  after the idle disks have connected; vublk looks at a queue for 7 s before it counts as idle (default 8)
+  --spinners on|off a loop of idle priority on each processor (default on): a virtual processor that has gone to sleep takes
+                    up to 100 us to wake, which would be all that is measured where the back end sleeps
   --idle-time S     over which the CPU time of idle disks is taken (default 5; 0: not at all)
 compare only:
   --depths LIST     (default 1,8,32,64)
@@ -61,24 +70,28 @@ run_class() {
     -Dmdep.outputFile=target/bench.cp -Dmdep.includeScope=test) || fail "the build failed"
   exec "$java_home/bin/java" --sun-misc-unsafe-memory-access=allow --enable-native-access=ALL-UNNAMED \
     --add-exports java.base/jdk.internal.vm=ALL-UNNAMED \
-    -cp "$here/../tools/target/test-classes:$here/../tools/target/classes:$(cat "$classpath")" "$@"
+    -Dslf4j.internal.verbosity=ERROR -cp "$here/../tools/target/test-classes:$here/../tools/target/classes:$(cat "$classpath")" "$@"
 }
 
 case ${1:-} in
-  polling | compare) experiment=$1 ;;
-  coroutine-pool) run_class dev.vublk.tools.bench.CoroutinePoolBench "${2:-400}" ;;
+  polling | compare | fairness) experiment=$1 ;;
+  coroutine-pool)
+    [ "${2:-}" != --piece ] || run_class dev.vublk.tools.bench.CoroutinePoolBench "${3:-400}"
+    shift
+    run_class dev.vublk.tools.bench.CoroutinePoolExperiment "$@"
+    ;;
   worker-pool) run_class dev.vublk.tools.bench.WorkerBurstBench "${2:-20}" ;;
   -h | --help) usage; exit 0 ;;
-  '') wrong "which measurement: polling, compare, coroutine-pool or worker-pool?" ;;
-  *) wrong "'$1' is no measurement: polling, compare, coroutine-pool or worker-pool" ;;
+  '') wrong "which measurement: polling, fairness, compare, coroutine-pool or worker-pool?" ;;
+  *) wrong "'$1' is no measurement: polling, fairness, compare, coroutine-pool or worker-pool" ;;
 esac
 shift
-rounds=3 time=1 warmup=1 out='' monitors=io_uring,epoll,poll polls=default,0 clients=poll,event idle=0,10,100 settle=8
-idle_time=5 depths=1,8,32,64 disks=null,file
+rounds=3 time=1 warmup=1 out='' monitors=io_uring,epoll,poll polls=default,0,naive clients=poll,event idle=0,10,100 settle=8
+idle_time=5 spinners=on depths=1,8,32,64 disks=null,file
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
-    --rounds | --time | --warmup | --out | --monitors | --polls | --clients | --idle | --settle | --idle-time | --depths | --disks)
+    --rounds | --time | --warmup | --out | --monitors | --polls | --clients | --idle | --settle | --idle-time | --spinners | --depths | --disks)
       [ $# -ge 2 ] || wrong "$1 needs a value"
       name=${1#--}
       printf -v "${name//-/_}" '%s' "$2"
@@ -109,11 +122,13 @@ check_list() {
 check_list --monitors "$monitors" io_uring epoll poll
 check_list --clients "$clients" poll event
 check_list --disks "$disks" null file
+check_list --spinners "$spinners" on off
 if [ -n "$out" ] && ! : >"$out"; then
   fail "cannot write $out"
 fi
 
 directory=$(mktemp -d "${TMPDIR:-/tmp}/vublk-bench.XXXXXX")
+result=$directory/result
 tmpfs_image=''
 pids=()
 clean_up() {
@@ -137,6 +152,7 @@ trap 'exit 143' TERM
 start() {
   local name=$1 pattern=$2 i
   shift 2
+  : >"$directory/$name.out" # What one of that name has said before does not count.
   "$@" >"$directory/$name.out" 2>"$directory/$name.err" </dev/null &
   started=$!
   pids+=("$started")
@@ -161,17 +177,17 @@ end() {
   pids=("${left[@]}")
 }
 
-# measure SOCKET PID OPTION...: the fields of the result are in $directory/result.
+# measure SOCKET PID OPTION...: the fields of the result are in $result.
 measure() {
   local socket=$1 pid=$2
   shift 2
   # shellcheck disable=SC2086 # CLIENT is a list of words.
   ${CLIENT:-} "$here/vublk" bench --json --socket "$socket" --backend-pid "$pid" --time "$time" --warmup "$warmup" "$@" \
-    >"$directory/result" 2>"$directory/client.err" || fail "the client failed: $(tail -1 "$directory/client.err")"
+    >"$result" 2>"$result.err" || fail "the client failed: $(tail -1 "$result.err")"
 }
 
 field() {
-  sed -n "s/^ *\"$1\" : \"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}$/\1/p" "$directory/result"
+  sed -n "s/^ *\"$1\" : \"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}$/\1/p" "$result"
 }
 
 # cpu_ticks PID: user and system time of the process, in hundredths of a second.
@@ -211,6 +227,16 @@ machine() {
 
 # ---- polling
 
+# Keeps every processor awake, at a priority at which it takes no time from anybody.
+start_spinners() {
+  local cpu
+  [ "$spinners" = on ] || return 0
+  for ((cpu = 0; cpu < $(nproc); cpu++)); do
+    taskset -c "$cpu" chrt --idle 0 bash -c 'while :; do :; done' &
+    pids+=("$!")
+  done
+}
+
 run_polling() {
   local round monitor poll client count values key most=0 i server waiters order number
   IFS=, read -ra monitor_list <<<"$monitors"
@@ -230,11 +256,22 @@ run_polling() {
   for ((i = 0; i < most; i++)); do
     exports+=(--disk "image=null:1G,socket=$directory/idle$i")
   done
+  start_spinners
+  # Where the two run decides what a wake-up costs: 3 us on one processor, 20 us from one to another, and changes as it likes.
+  local -a pinned=()
+  if [ "$(nproc)" -ge 2 ]; then
+    pinned=(--iothread-cpus 0)
+    CLIENT=${CLIENT:-taskset -c 1}
+  fi
   for ((round = 1; round <= rounds; round++)); do
     for monitor in "${monitor_list[@]}"; do
       for poll in "${poll_list[@]}"; do
-        local -a options=(--queues 32 --fd-monitor "$monitor")
-        [ "$poll" = default ] || options+=(--poll-max-ns "$poll")
+        local -a options=(--queues 32 --fd-monitor "$monitor" "${pinned[@]}")
+        case $poll in
+          default) ;;
+          naive) options+=(--poll-idle-ms 86400000) ;;
+          *) options+=(--poll-max-ns "$poll") ;;
+        esac
         # shellcheck disable=SC2086 # VUBLK_OPTS is a list of words.
         start "vublk" "^ready.*active (" "$here/vublk" export "${options[@]}" ${VUBLK_OPTS:-} "${exports[@]}"
         server=$started
@@ -255,7 +292,7 @@ run_polling() {
             done
             start "idle-disks" "^connected" "$here/vublk" bench --connect-only "${sockets[@]}"
             waiters=$started
-            [ "$poll" = 0 ] || sleep "$settle"
+            [ "$poll" != default ] || sleep "$settle"
           fi
           for client in "${client_list[@]}"; do
             measure "$directory/active" "$server" "--$client"
@@ -300,6 +337,71 @@ run_polling() {
         report "$line $(median "$values" "$monitor/$poll/idle-ticks") |"
       done
     done
+  done
+}
+
+# ---- fairness
+
+# together NAME OPTION... -- NAME OPTION...: two clients at the same time, on the sockets of those names; results in files.
+together() {
+  local -a first=() second=()
+  local name=$1 other pid long
+  shift
+  while [ "$1" != -- ]; do
+    first+=("$1")
+    shift
+  done
+  shift
+  other=$1
+  shift
+  second=("$@")
+  # The flood goes on while the other one measures.
+  long=$(awk -v t="$time" -v w="$warmup" 'BEGIN { print t + w + 1 }')
+  result=$directory/second time=$long warmup=0 measure "$directory/$other" "$server" "${second[@]}" &
+  pid=$!
+  sleep 0.3
+  measure "$directory/$name" "$server" "${first[@]}"
+  wait "$pid" || fail "the second client failed"
+}
+
+run_fairness() {
+  local round values key server number case
+  values=$directory/values
+  : >"$values"
+  # shellcheck disable=SC2086 # VUBLK_OPTS is a list of words.
+  start vublk "^ready.*two (" "$here/vublk" export --queues 4 ${VUBLK_OPTS:-} \
+    --disk "image=null:1G,socket=$directory/one" --disk "image=null:1G,socket=$directory/two"
+  server=$started
+  local -a small=(--event --iodepth 1) flood=(--event --iodepth 64 --queues 4) equal=(--event --iodepth 32)
+  measure "$directory/one" "$server" "${small[@]}" # Only that everything is compiled.
+  measure "$directory/two" "$server" "${flood[@]}"
+  keep() {
+    printf '%s %s\n' "$1-iops" "$(field iops)" "$1-p50" "$(field latency-p50)" "$1-p99" "$(field latency-p99)" >>"$values"
+    say "round $round: $1: $(thousands "$(field iops)") IOPS, p50 $(field latency-p50) us, p99 $(field latency-p99) us"
+  }
+  for ((round = 1; round <= rounds; round++)); do
+    measure "$directory/one" "$server" "${small[@]}"
+    keep "depth 1, alone"
+    measure "$directory/two" "$server" "${flood[@]}"
+    keep "depth 256, alone"
+    together one "${small[@]}" -- two "${flood[@]}"
+    keep "depth 1, beside depth 256"
+    cp "$directory/second" "$result"
+    keep "depth 256, beside depth 1"
+    together one "${equal[@]}" -- two "${equal[@]}"
+    keep "depth 32, first of two"
+    cp "$directory/second" "$result"
+    keep "depth 32, second of two"
+  done
+  end "$server"
+  report "## Two null disks on one IOThread, clients that sleep" ""
+  machine
+  report "| disk | IOPS | p50 us | p99 us |" "|---|---|---|---|"
+  for case in "depth 1, alone" "depth 256, alone" "depth 1, beside depth 256" "depth 256, beside depth 1" \
+    "depth 32, first of two" "depth 32, second of two"; do
+    key=${case// /_}
+    sed -i "s/^$case-/$key-/" "$values"
+    report "| $case | $(thousands "$(median "$values" "$key-iops")") | $(median "$values" "$key-p50") | $(median "$values" "$key-p99") |"
   done
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.blockdev;
 
+import java.io.IOException;
+
 /**
  * One opened disk, shared by all loops that serve it. Thread-safe.
  *
@@ -8,8 +10,20 @@ package dev.vublk.blockdev;
  */
 public interface BlockDriver extends AutoCloseable {
 
-    /** What this disk can do and wants; constant while the disk is open (resizing is a later addition). */
+    /** What this disk can do and wants; constant while the disk is open, except that it may grow ({@link #refreshSize}). */
     BlockLimits limits();
+
+    /**
+     * Looks again how large the disk is. When it has grown, {@link #limits} says so from now on, and requests may reach the
+     * new end. A disk does not shrink under a guest: {@link #limits} stays, and requests beyond what is left fail with
+     * {@code -EIO}. Blocking; not called twice at a time, nor after {@link #close}.
+     *
+     * @return whether it has grown
+     * @throws IOException it has shrunk or cannot be measured: one line for the user
+     */
+    default boolean refreshSize() throws IOException {
+        return false; // A disk that is as large as it was said to be.
+    }
 
     /** This disk on one loop. Called on any thread, before the first request of that loop. */
     BlockChannel openChannel(IoContext context);

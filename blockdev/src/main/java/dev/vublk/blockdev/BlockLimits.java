@@ -76,4 +76,25 @@ public record BlockLimits(
                 false,
                 null);
     }
+
+    /** The same disk, grown. */
+    public BlockLimits withSizeBytes(long newSizeBytes) {
+        return new BlockLimits(
+                newSizeBytes,
+                readOnly,
+                logicalBlockBytes,
+                physicalBlockBytes,
+                minIoBytes,
+                optimalIoBytes,
+                supportsDiscard,
+                discardGranularityBytes,
+                maxDiscardBytes,
+                supportsWriteZeroes,
+                maxWriteZeroesBytes,
+                writeCache,
+                initialWriteback,
+                secureEraseAlignmentBytes,
+                tellsLifetime,
+                zoned);
+    }
 }

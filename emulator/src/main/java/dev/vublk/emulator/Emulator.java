@@ -3,6 +3,7 @@ package dev.vublk.emulator;
 
 import dev.vublk.blockdev.BlockDrivers;
 import dev.vublk.blockdev.BlockLimits;
+import dev.vublk.emulator.coroutine.CoroutineSource;
 import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
 import dev.vublk.emulator.iothread.FdMonitorKind;
 import dev.vublk.emulator.iothread.IOThread;
@@ -27,7 +28,7 @@ public final class Emulator implements AutoCloseable {
     private static final Logger LOG = LogManager.getLogger(Emulator.class);
 
     private final EmulatorConfig config;
-    private final GlobalCoroutinePool coroutines;
+    private final CoroutineSource.Maker coroutines;
     private final BlockDriverOpener driverOpener;
     private final WorkerPool workers;
     private final List<IOThread> ioThreads = new ArrayList<>();
@@ -38,8 +39,8 @@ public final class Emulator implements AutoCloseable {
         this(config, new GlobalCoroutinePool(), BlockDrivers::open);
     }
 
-    /** With disks and a coroutine pool that the caller provides. */
-    Emulator(EmulatorConfig config, GlobalCoroutinePool coroutines, BlockDriverOpener driverOpener) {
+    /** With disks and coroutines that the caller provides: for tests and measurements. */
+    public Emulator(EmulatorConfig config, CoroutineSource.Maker coroutines, BlockDriverOpener driverOpener) {
         this.config = config;
         this.coroutines = coroutines;
         this.driverOpener = driverOpener;
@@ -67,7 +68,7 @@ public final class Emulator implements AutoCloseable {
         exports.forEach(VhostUserBlkExport::serve);
     }
 
-    private void startThreads() {
+    private void startThreads() throws IOException {
         FdMonitorKind monitorKind = config.fdMonitor().resolve();
         // Nobody waits for the control loop: it never polls.
         controlLoop = startThread("vublk-control", null, monitorKind, PollSettings.OFF);
@@ -79,12 +80,20 @@ public final class Emulator implements AutoCloseable {
         }
     }
 
+    /** Throws {@link IOException} when the machine has not what the thread needs. */
     private IOThread startThread(
-            String name, @Nullable CpuAffinity cpus, FdMonitorKind monitorKind, PollSettings polling) {
-        IOThread thread = new IOThread(
-                new IOThreadConfig(name, cpus, monitorKind, polling, config.coroutineShrinkMs()), coroutines, workers);
-        thread.start();
-        return thread;
+            String name, @Nullable CpuAffinity cpus, FdMonitorKind monitorKind, PollSettings polling)
+            throws IOException {
+        try {
+            IOThread thread = new IOThread(
+                    new IOThreadConfig(name, cpus, monitorKind, polling, config.coroutineShrinkMs()),
+                    coroutines,
+                    workers);
+            thread.start();
+            return thread;
+        } catch (IllegalStateException e) {
+            throw new IOException(e.getMessage(), e);
+        }
     }
 
     private IOThread startedControlLoop() {
@@ -95,9 +104,23 @@ public final class Emulator implements AutoCloseable {
         return started;
     }
 
-    /** What each disk can do, in the order of the configuration; after {@link #start}. */
+    /** What each disk can do now, in the order of the configuration; after {@link #start}. */
     public List<BlockLimits> diskLimits() {
         return exports.stream().map(VhostUserBlkExport::limits).toList();
+    }
+
+    /**
+     * Looks again how large every disk is, and tells the guests of those that have grown. One that has shrunk stays as it was
+     * for them; that is logged. Blocking.
+     */
+    public void refreshSizes() {
+        for (VhostUserBlkExport export : exports) {
+            try {
+                export.refreshSize();
+            } catch (IOException e) {
+                LOG.warn(e.getMessage());
+            }
+        }
     }
 
     /** What every loop's coroutines are doing, and the worker pool's counters: for diagnosis. Any thread. */

@@ -6,6 +6,7 @@ import dev.vublk.blockdev.BlockDriver;
 import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.emulator.iothread.IOThread;
 import dev.vublk.emulator.iothread.LoopControlContext;
+import dev.vublk.emulator.virtioblk.DiskCapacity;
 import dev.vublk.emulator.virtioblk.VirtioBlkDevice;
 import dev.vublk.vhostuser.VhostUserDevice;
 import dev.vublk.vhostuser.session.VhostUserServer;
@@ -27,6 +28,7 @@ final class VhostUserBlkExport implements AutoCloseable {
     private final IOThread controlLoop;
     private final List<IOThread> ioThreads;
     private final BlockDriver driver;
+    private final DiskCapacity capacity;
     private final List<BlockChannel> channels = new ArrayList<>();
     private final VhostUserServer server;
     private final CompletableFuture<Void> served = new CompletableFuture<>();
@@ -40,6 +42,7 @@ final class VhostUserBlkExport implements AutoCloseable {
         this.controlLoop = controlLoop;
         this.ioThreads = ioThreads;
         driver = driverOpener.open(config.block());
+        capacity = new DiskCapacity(driver.limits().sizeBytes());
         server = new VhostUserServer(config.listener(), new LoopControlContext(controlLoop), this::newDevice);
         try {
             for (IOThread ioThread : ioThreads) {
@@ -54,11 +57,30 @@ final class VhostUserBlkExport implements AutoCloseable {
 
     private VhostUserDevice newDevice() {
         return new VirtioBlkDevice(
-                config.block().image(), controlLoop, ioThreads, channels, driver.limits(), config.device());
+                config.block().image(), controlLoop, ioThreads, channels, driver.limits(), capacity, config.device());
     }
 
     BlockLimits limits() {
         return driver.limits();
+    }
+
+    /**
+     * Looks again how large the disk is; when it has grown, guests may use the new end and are told of it.
+     *
+     * @throws IOException it has shrunk, which changes nothing, or cannot be measured: one line for the user
+     */
+    void refreshSize() throws IOException {
+        if (!driver.refreshSize()) {
+            return;
+        }
+        capacity.growTo(driver.limits().sizeBytes());
+        controlLoop.execute(() -> {
+            if (!server.notifyConfigChanged()) {
+                LOG.info(
+                        "{}: no front end could be told of the new size",
+                        config.block().image());
+            }
+        });
     }
 
     /** Begins to accept front ends. */

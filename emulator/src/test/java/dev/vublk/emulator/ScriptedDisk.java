@@ -41,6 +41,7 @@ public final class ScriptedDisk implements BlockDriver {
     private volatile int result;
     private volatile long lifetime = -1;
     private volatile @Nullable RuntimeException thrown;
+    private volatile @Nullable Runnable duringNextCall;
 
     public ScriptedDisk(int sizeBytes) {
         this(limits(sizeBytes, true));
@@ -96,6 +97,11 @@ public final class ScriptedDisk implements BlockDriver {
         thrown = newThrown;
     }
 
+    /** What the next call does first, on its IOThread. */
+    public void duringNextCall(Runnable action) {
+        duringNextCall = action;
+    }
+
     /** The next call that has not been asked for yet. */
     public Call nextCall() throws InterruptedException {
         Call call = calls.poll(TIMEOUT_S, TimeUnit.SECONDS);
@@ -139,6 +145,11 @@ public final class ScriptedDisk implements BlockDriver {
                     mayUnmap,
                     fua,
                     Thread.currentThread().getName()));
+            Runnable action = duringNextCall;
+            if (action != null) {
+                duringNextCall = null;
+                action.run();
+            }
             while (held) {
                 waiting.await();
             }

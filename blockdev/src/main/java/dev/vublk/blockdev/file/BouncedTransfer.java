@@ -22,13 +22,13 @@ import dev.vublk.blockdev.linux.NativeMemory;
 final class BouncedTransfer {
     private final FileTransfer transfer;
     private final BounceBufferPool buffers;
-    private final long fileBytes;
+    private final DiskExtent extent;
     private final int blockBytes;
 
     BouncedTransfer(IoContext context, FileTransfer transfer, SharedFile file) {
         this.transfer = transfer;
         this.buffers = new BounceBufferPool(context);
-        this.fileBytes = file.geometry.sizeBytes();
+        this.extent = file.extent;
         this.blockBytes = file.alignment.offsetBytes();
     }
 
@@ -65,7 +65,7 @@ final class BouncedTransfer {
 
     /** Reads whole blocks; what lies behind the end of the file is zeroes. */
     private int fill(long address, long startBytes, int lengthBytes) {
-        int present = Math.clamp(fileBytes - startBytes, 0, lengthBytes);
+        int present = Math.clamp(extent.fileBytes() - startBytes, 0, lengthBytes);
         int result = transfer.read(address, lengthBytes, startBytes, present);
         if (result == 0 && present < lengthBytes) {
             NativeMemory.zero(address + present, lengthBytes - present);

@@ -24,7 +24,7 @@ final class FileBlockChannel implements BlockChannel {
     private final LoopQueue queue;
     private final IntSupplier fdatasync;
 
-    private final long fileBytes;
+    private final DiskExtent extent;
     private final long memoryMask;
     private final long granuleMask;
     private final boolean readOnly;
@@ -41,7 +41,7 @@ final class FileBlockChannel implements BlockChannel {
         this.fdatasync = transfer::fdatasync;
         this.bounced = new BouncedTransfer(context, transfer, file);
         this.space = new FileSpace(file, transfer, bounced, guard);
-        this.fileBytes = file.geometry.sizeBytes();
+        this.extent = file.extent;
         this.memoryMask = file.alignment.memoryBytes() - 1L;
         this.granuleMask = file.alignment.granuleBytes() - 1L;
         this.readOnly = file.limits.readOnly();
@@ -51,7 +51,10 @@ final class FileBlockChannel implements BlockChannel {
 
     @Override
     public int readv(long offsetBytes, long iovAddress, int iovCount, long lengthBytes) {
-        boolean pastEnd = offsetBytes + lengthBytes > fileBytes;
+        boolean pastEnd = offsetBytes + lengthBytes > extent.fileBytes();
+        if (pastEnd && !isPresent(offsetBytes, lengthBytes)) {
+            return -Errno.EIO;
+        }
         if (pastEnd || !isAligned(offsetBytes, iovAddress, iovCount, lengthBytes)) {
             return bounced.readv(offsetBytes, iovAddress, lengthBytes);
         }
@@ -62,6 +65,9 @@ final class FileBlockChannel implements BlockChannel {
     public int writev(long offsetBytes, long iovAddress, int iovCount, long lengthBytes, boolean fua) {
         if (readOnly) {
             return -Errno.EROFS;
+        }
+        if (!isPresent(offsetBytes, lengthBytes)) {
+            return -Errno.EIO;
         }
         boolean stable = fua && !noFlush;
         int result = write(offsetBytes, iovAddress, iovCount, lengthBytes, stable);
@@ -76,6 +82,11 @@ final class FileBlockChannel implements BlockChannel {
             file.flushes.fail(result);
         }
         return result;
+    }
+
+    /** False behind the end of an image that has shrunk. A write there would let the file grow again. */
+    private boolean isPresent(long offsetBytes, long lengthBytes) {
+        return offsetBytes + lengthBytes <= extent.presentBytes();
     }
 
     private int write(long offsetBytes, long iovAddress, int iovCount, long lengthBytes, boolean stable) {
@@ -115,13 +126,19 @@ final class FileBlockChannel implements BlockChannel {
 
     @Override
     public int discard(long offsetBytes, long lengthBytes) {
-        return readOnly ? -Errno.EROFS : space.discard(offsetBytes, lengthBytes);
+        if (readOnly) {
+            return -Errno.EROFS;
+        }
+        return isPresent(offsetBytes, lengthBytes) ? space.discard(offsetBytes, lengthBytes) : -Errno.EIO;
     }
 
     @Override
     public int writeZeroes(long offsetBytes, long lengthBytes, boolean mayUnmap, boolean fua) {
         if (readOnly) {
             return -Errno.EROFS;
+        }
+        if (!isPresent(offsetBytes, lengthBytes)) {
+            return -Errno.EIO;
         }
         int result = space.writeZeroes(offsetBytes, lengthBytes, mayUnmap);
         return result == 0 && fua ? flush() : result;
@@ -135,6 +152,9 @@ final class FileBlockChannel implements BlockChannel {
     public int secureErase(long offsetBytes, long lengthBytes) {
         if (readOnly) {
             return -Errno.EROFS;
+        }
+        if (!isPresent(offsetBytes, lengthBytes)) {
+            return -Errno.EIO;
         }
         int result = space.eraseByDevice(offsetBytes, lengthBytes);
         if (!Errno.isUnsupported(result)) {

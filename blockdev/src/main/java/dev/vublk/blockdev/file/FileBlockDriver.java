@@ -9,7 +9,9 @@ import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
 import dev.vublk.blockdev.IoContext;
 import dev.vublk.blockdev.IoRing;
+import dev.vublk.blockdev.linux.FileStatus;
 import dev.vublk.blockdev.linux.PosixFile;
+import java.io.IOException;
 import java.io.UncheckedIOException;
 
 /** A raw disk in a regular file or on a host block device. Thread-safe. */
@@ -27,7 +29,18 @@ public final class FileBlockDriver implements BlockDriver {
 
     @Override
     public BlockLimits limits() {
-        return file.limits;
+        return file.limits.withSizeBytes(file.extent.sizeBytes());
+    }
+
+    @Override
+    public boolean refreshSize() throws IOException {
+        long fileBytes;
+        try {
+            fileBytes = FileGeometry.of(file.fd, FileStatus.of(file.fd)).sizeBytes();
+        } catch (IOException e) {
+            throw new IOException(file.options.image() + ": cannot be measured: " + e.getMessage(), e);
+        }
+        return file.extent.refresh(fileBytes);
     }
 
     /**

@@ -110,18 +110,24 @@ final class FileOpening {
             alignment = DirectAlignment.of(fd, status, geometry.logicalBlockBytes());
         }
         DeviceHealth health = DeviceHealth.of(fd, geometry.blockDevice(), status.device());
-        BlockLimits limits = limits(geometry, alignment, health != null);
+        int logical = options.logicalBlockBytes() == 0 ? geometry.logicalBlockBytes() : options.logicalBlockBytes();
+        DiskExtent extent =
+                DiskExtent.of(options, geometry.sizeBytes(), geometry.blockDevice(), unitBytes(logical, alignment));
+        BlockLimits limits = limits(geometry, alignment, logical, extent.sizeBytes(), health != null);
         ImageLock.acquire(fd, options);
-        return new SharedFile(fd, options, geometry, alignment, limits, health);
+        return new SharedFile(fd, options, geometry, alignment, limits, extent, health);
     }
 
-    private BlockLimits limits(FileGeometry geometry, DirectAlignment alignment, boolean tellsLifetime)
-            throws BlockOpenException {
-        int logical = options.logicalBlockBytes() == 0 ? geometry.logicalBlockBytes() : options.logicalBlockBytes();
+    /** What the disk's size is a multiple of. */
+    private static int unitBytes(int logicalBlockBytes, DirectAlignment alignment) {
+        return Math.max(logicalBlockBytes, alignment.offsetBytes());
+    }
+
+    private BlockLimits limits(FileGeometry geometry, DirectAlignment alignment, int logical, long sizeBytes, boolean tellsLifetime) {
         int physical = Math.max(Math.max(logical, geometry.physicalBlockBytes()), alignment.offsetBytes());
         int minIo = Math.max(logical, geometry.minIoBytes());
         return new BlockLimits(
-                diskBytes(geometry, Math.max(logical, alignment.offsetBytes())),
+                sizeBytes,
                 options.readOnly(),
                 logical,
                 physical,
@@ -138,23 +144,6 @@ final class FileOpening {
                 options.readOnly() ? 0 : Math.max(logical, geometry.logicalBlockBytes()),
                 tellsLifetime,
                 null);
-    }
-
-    /**
-     * The disk's size. A file that ends inside a block is served read-only, the rest of its last block as zeroes; to
-     * write to it would mean to lose that tail or to grow the file, which its owner decides better.
-     */
-    private long diskBytes(FileGeometry geometry, int blockBytes) throws BlockOpenException {
-        long excess = geometry.sizeBytes() % blockBytes;
-        if (excess == 0) {
-            return geometry.sizeBytes();
-        }
-        if (!options.readOnly()) {
-            String grow = geometry.blockDevice() ? "" : ": truncate -s %" + blockBytes + " makes it one";
-            throw refused("its size of " + geometry.sizeBytes() + " bytes is not a multiple of " + blockBytes + grow
-                    + ", or use read-only=on");
-        }
-        return geometry.sizeBytes() - excess + blockBytes;
     }
 
     private BlockOpenException directRefused() {

@@ -22,7 +22,10 @@ final class SharedFile {
     final BlockOptions options;
     final FileGeometry geometry;
     final DirectAlignment alignment;
+    /** As of the opening; the disk's size is {@link #extent}'s. */
     final BlockLimits limits;
+
+    final DiskExtent extent;
 
     /** Who can be asked for the device's wear; null when nobody can. */
     final @Nullable DeviceHealth health;
@@ -45,6 +48,7 @@ final class SharedFile {
             FileGeometry geometry,
             DirectAlignment alignment,
             BlockLimits limits,
+            DiskExtent extent,
             @Nullable DeviceHealth health) {
         this.fd = fd;
         this.options = options;
@@ -52,6 +56,7 @@ final class SharedFile {
         this.alignment = alignment;
         this.limits = limits;
         this.health = health;
+        this.extent = extent;
         this.flushes = new FlushGate(options.image());
         this.canDiscard = geometry.canDiscard();
     }

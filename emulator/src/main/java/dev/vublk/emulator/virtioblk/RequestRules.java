@@ -6,7 +6,7 @@ package dev.vublk.emulator.virtioblk;
  * a queue runs.
  *
  * @param readOnly whether everything that writes is refused
- * @param capacityBytes the disk's size; 0 refuses every access
+ * @param capacity the disk's present size; one of 0 refuses every access
  * @param rangesMax segments of one DISCARD, WRITE_ZEROES or SECURE_ERASE request
  * @param maxDiscardSectors longest segment of a DISCARD; 0 when the feature was not negotiated
  * @param maxWriteZeroesSectors longest segment of a WRITE_ZEROES; 0 when the feature was not negotiated
@@ -18,7 +18,7 @@ package dev.vublk.emulator.virtioblk;
  */
 record RequestRules(
         boolean readOnly,
-        long capacityBytes,
+        DiskCapacity capacity,
         int rangesMax,
         long maxDiscardSectors,
         long maxWriteZeroesSectors,

@@ -10,7 +10,7 @@ import dev.vublk.blockdev.ZonedChannel;
 import dev.vublk.blockdev.ZonedLimits;
 import dev.vublk.emulator.coroutine.CoroutineFuture;
 import dev.vublk.emulator.coroutine.CoroutineLoop;
-import dev.vublk.emulator.iothread.IOThread;
+import dev.vublk.emulator.iothread.PassLoop;
 import dev.vublk.vhostuser.VhostUserDevice;
 import dev.vublk.vhostuser.memory.GuestMemory;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
@@ -31,9 +31,10 @@ public final class VirtioBlkDevice implements VhostUserDevice {
 
     private final String name;
     private final CoroutineLoop controlLoop;
-    private final List<IOThread> ioThreads;
+    private final List<? extends PassLoop> ioThreads;
     private final List<BlockChannel> channels;
     private final BlockLimits limits;
+    private final DiskCapacity capacity;
     private final VirtioBlkSettings settings;
     private final WriteCache writeCache;
     private final byte[] serial;
@@ -43,19 +44,23 @@ public final class VirtioBlkDevice implements VhostUserDevice {
     /**
      * @param name what log lines call the disk
      * @param channels the disk on each of {@code ioThreads}, in the same order
+     * @param limits what the disk can do
+     * @param capacity its present size, instead of that of {@code limits}
      */
     public VirtioBlkDevice(
             String name,
             CoroutineLoop controlLoop,
-            List<IOThread> ioThreads,
+            List<? extends PassLoop> ioThreads,
             List<BlockChannel> channels,
             BlockLimits limits,
+            DiskCapacity capacity,
             VirtioBlkSettings settings) {
         this.name = name;
         this.controlLoop = controlLoop;
         this.ioThreads = ioThreads;
         this.channels = channels;
         this.limits = limits;
+        this.capacity = capacity;
         this.settings = settings;
         writeCache = new WriteCache(limits.initialWriteback());
         serial = settings.serialBytes();
@@ -135,7 +140,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
 
     @Override
     public byte[] configSpace() {
-        return VirtioBlkConfigSpace.encode(limits, settings, writeCache.isWriteback());
+        return VirtioBlkConfigSpace.encode(limits.withSizeBytes(capacity.bytes()), settings, writeCache.isWriteback());
     }
 
     @Override
@@ -157,7 +162,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
         if (isRefused()) {
             LOG.warn("{}: the driver knows no zoned disks (VIRTIO_BLK_F_ZONED): every access will fail", name);
         }
-        IOThread ioThread = ioThreads.get(index % ioThreads.size());
+        PassLoop ioThread = ioThreads.get(index % ioThreads.size());
         VirtioBlkQueue queue = new VirtioBlkQueue(
                 ioThread,
                 name + " queue " + index,
@@ -189,7 +194,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
         ZonedLimits zoned = limits.zoned();
         return new RequestRules(
                 limits.readOnly(),
-                isRefused() ? 0 : limits.sizeBytes(),
+                isRefused() ? new DiskCapacity(0) : capacity,
                 settings.rangesMax(),
                 offersDiscard() && isAcknowledged(VIRTIO_BLK_F_DISCARD)
                         ? VirtioBlkConfigSpace.maxSectors(limits.maxDiscardBytes(), block)
@@ -261,7 +266,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
     }
 
     /** Posts {@code task} to an IOThread and waits until it completes the future it is given. */
-    private int await(IOThread ioThread, Consumer<CoroutineFuture<Integer>> task) {
+    private int await(PassLoop ioThread, Consumer<CoroutineFuture<Integer>> task) {
         CoroutineFuture<Integer> done = new CoroutineFuture<>(controlLoop);
         ioThread.execute(() -> {
             try {

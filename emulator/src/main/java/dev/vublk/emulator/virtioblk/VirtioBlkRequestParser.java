@@ -20,12 +20,12 @@ final class VirtioBlkRequestParser {
 
     private final RequestRules rules;
     private final boolean readOnly;
-    private final long capacityBytes;
+    private final DiskCapacity capacity;
 
     VirtioBlkRequestParser(RequestRules rules) {
         this.rules = rules;
         readOnly = rules.readOnly();
-        capacityBytes = rules.capacityBytes();
+        capacity = rules.capacity();
     }
 
     /**
@@ -102,14 +102,14 @@ final class VirtioBlkRequestParser {
             return VIRTIO_BLK_S_UNSUPP;
         }
         takeWritableData(request);
-        return request.dataBytes < ZONE_REPORT_BYTES || request.offsetBytes >= capacityBytes
+        return request.dataBytes < ZONE_REPORT_BYTES || request.offsetBytes >= capacity.bytes()
                 ? VIRTIO_BLK_S_ZONE_INVALID_CMD
                 : VIRTIO_BLK_S_OK;
     }
 
     private int parseZoneOperation(VirtioBlkRequest request) {
         int status = zonesMayBeChanged();
-        return status == VIRTIO_BLK_S_OK && request.offsetBytes >= capacityBytes
+        return status == VIRTIO_BLK_S_OK && request.offsetBytes >= capacity.bytes()
                 ? VIRTIO_BLK_S_ZONE_INVALID_CMD
                 : status;
     }
@@ -221,6 +221,7 @@ final class VirtioBlkRequestParser {
     }
 
     private int checkRange(long offset, long length) {
+        long capacityBytes = capacity.bytes();
         boolean wholeSectors = length % SECTOR_BYTES == 0;
         boolean inside = length <= capacityBytes && offset <= capacityBytes - length;
         return wholeSectors && inside ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
@@ -282,7 +283,7 @@ final class VirtioBlkRequestParser {
         long length = sectors * SECTOR_BYTES;
         return checkRange(offset, length) == VIRTIO_BLK_S_OK
                 && offset % alignmentBytes == 0
-                && (length % alignmentBytes == 0 || offset + length == capacityBytes);
+                && (length % alignmentBytes == 0 || offset + length == capacity.bytes());
     }
 
     /** Reads longs from a byte stream that lies in several buffers; a few bytes, so byte by byte. */

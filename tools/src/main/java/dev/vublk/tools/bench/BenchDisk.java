@@ -121,6 +121,10 @@ final class BenchDisk implements AutoCloseable {
         return new EventFdReader(fd);
     }
 
+    String socket() {
+        return socket;
+    }
+
     // ---- what the back end offers
 
     long capacityBytes() {

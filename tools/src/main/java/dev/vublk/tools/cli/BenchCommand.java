@@ -156,7 +156,9 @@ final class BenchCommand implements Callable<Integer> {
 
     @Option(
             names = "--connect-only",
-            description = "Connect to every --socket, set up all queues, print 'connected', and be idle until SIGTERM.")
+            description =
+                    "Connect to every --socket, set up all queues, read a block through each, print 'connected', and"
+                            + " be idle until SIGTERM.")
     private boolean connectOnly;
 
     @Option(names = "--json", description = "Print JSON: latencies in microseconds, other times in seconds.")

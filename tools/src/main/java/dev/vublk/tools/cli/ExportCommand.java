@@ -28,7 +28,8 @@ import picocli.CommandLine.TypeConversionException;
             "",
             "Prints a line that begins with 'ready' when the socket listens, then serves one front end after the other until"
                     + " SIGTERM or SIGINT: requests in flight are finished, the socket is removed, the status is 0. A second"
-                    + " signal ends the process at once."
+                    + " signal ends the process at once. SIGHUP looks again how large the disks are and tells the guests of"
+                    + " those that have grown."
         },
         footerHeading = "%nWith QEMU:%n",
         footer = {

@@ -6,9 +6,12 @@ import dev.vublk.emulator.DiskConfig;
 import dev.vublk.emulator.Emulator;
 import dev.vublk.emulator.EmulatorConfig;
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.io.PrintWriter;
 import java.util.List;
+import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.LinkedBlockingQueue;
 import java.util.function.IntConsumer;
 import sun.misc.Signal;
 import sun.misc.SignalHandler;
@@ -20,9 +23,20 @@ final class Server {
     /** Shows on standard error what every request that waits is doing. */
     private static final String DUMP_SIGNAL = "USR2";
 
+    /** Looks again how large the disks are. */
+    private static final String RESIZE_SIGNAL = "HUP";
+
     private final PrintWriter out;
     private final IntConsumer halt;
     private final CompletableFuture<Void> toldToStop = new CompletableFuture<>();
+
+    /** What signals want the main thread to do: the emulator is its own. */
+    private final BlockingQueue<Event> events = new LinkedBlockingQueue<>();
+
+    private enum Event {
+        RESIZE,
+        STOP
+    }
 
     Server(PrintWriter out) {
         this(out, Runtime.getRuntime()::halt);
@@ -40,6 +54,7 @@ final class Server {
         List<SignalHandler> before = STOP_SIGNALS.stream()
                 .map(name -> Signal.handle(new Signal(name), signal -> onSignal(signal.getNumber())))
                 .toList();
+        SignalHandler beforeResize = Signal.handle(new Signal(RESIZE_SIGNAL), signal -> events.add(Event.RESIZE));
         try (Emulator emulator = new Emulator(config)) {
             emulator.start();
             Signal.handle(new Signal(DUMP_SIGNAL), signal -> System.err.print(emulator.dump()));
@@ -48,14 +63,38 @@ final class Server {
                 out.println(readyLine(config.disks().get(i), limits.get(i)));
             }
             out.flush();
-            CompletableFuture.anyOf(toldToStop, emulator.served()).join();
+            CompletableFuture<Void> ended =
+                    CompletableFuture.anyOf(toldToStop, emulator.served()).thenRun(() -> events.add(Event.STOP));
+            while (events.take() == Event.RESIZE) {
+                resize(emulator, config);
+            }
+            ended.join();
+        } catch (InterruptedException e) {
+            throw new InterruptedIOException("interrupted");
         } finally {
             Signal.handle(new Signal(DUMP_SIGNAL), SignalHandler.SIG_IGN);
+            Signal.handle(new Signal(RESIZE_SIGNAL), beforeResize);
             for (int i = 0; i < before.size(); i++) {
                 Signal.handle(new Signal(STOP_SIGNALS.get(i)), before.get(i));
             }
         }
         return 0;
+    }
+
+    /** One line for each disk that has grown. */
+    private void resize(Emulator emulator, EmulatorConfig config) {
+        List<BlockLimits> before = emulator.diskLimits();
+        emulator.refreshSizes();
+        List<BlockLimits> after = emulator.diskLimits();
+        for (int i = 0; i < after.size(); i++) {
+            long sizeBytes = after.get(i).sizeBytes();
+            if (sizeBytes != before.get(i).sizeBytes()) {
+                DiskConfig disk = config.disks().get(i);
+                out.println("resized: " + disk.block().image() + " on "
+                        + disk.listener().describe() + " (" + SizeConverter.format(sizeBytes) + ")");
+            }
+        }
+        out.flush();
     }
 
     /** For programs that wait for it: begins with {@code ready: IMAGE on SOCKET}, which will stay. */

@@ -109,6 +109,37 @@ class ProcessIT {
     }
 
     @Test
+    void shouldFollowTheSizeOfTheImageOnHangup() throws Exception {
+        Path image = directory.resolve("a.img");
+        HostCommand.sparse(image, 2 * MIB);
+        try (VublkLauncher vublk = VublkLauncher.start(directory, "export", "a.img", "--socket", "a.sock")
+                        .awaitReady(1);
+                BlkDriver driver = new BlkDriver(directory.resolve("a.sock"))) {
+            HostCommand.sparse(image, 4 * MIB);
+            vublk.signal("HUP");
+            assertThat(vublk.awaitLine()).isEqualTo("resized: a.img on a.sock (4 MiB)");
+            assertThat(driver.capacitySectors()).isEqualTo(4 * MIB / 512);
+            assertThat(driver.write(4 * MIB / 512 - 1, pattern(1))).isEqualTo(BlkDriver.S_OK);
+
+            HostCommand.sparse(image, MIB);
+            vublk.signal("HUP");
+            while (!vublk.err().endsWith("\n")) {
+                // What is refused is told on standard error only. Each round asks the process over its socket.
+                assertThat(driver.capacitySectors()).isEqualTo(4 * MIB / 512);
+            }
+            assertThat(vublk.err().lines())
+                    .singleElement()
+                    .asString()
+                    .contains("a.img: has shrunk from " + 4 * MIB + " to " + MIB + " bytes");
+            assertThat(driver.write(MIB / 512, pattern(1))).isEqualTo(BlkDriver.S_IOERR);
+            assertThat(Files.size(image)).isEqualTo(MIB);
+
+            vublk.signal("TERM");
+            assertThat(vublk.awaitEnd().status()).isZero();
+        }
+    }
+
+    @Test
     void shouldServeManyDisksInOneProcess() throws Exception {
         int disks = 20;
         List<String> args = new ArrayList<>(List.of("export", "--iothreads", "2"));

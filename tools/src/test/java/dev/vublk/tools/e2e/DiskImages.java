@@ -15,10 +15,14 @@ final class DiskImages {
 
     static Path sparse(Path directory, String name, long sizeBytes) throws IOException {
         Path image = directory.resolve(name);
+        resize(image, sizeBytes);
+        return image;
+    }
+
+    static void resize(Path image, long sizeBytes) throws IOException {
         try (RandomAccessFile file = new RandomAccessFile(image.toFile(), "rw")) {
             file.setLength(sizeBytes);
         }
-        return image;
     }
 
     /** Runs a host command, which must succeed; returns what it printed, trimmed. */

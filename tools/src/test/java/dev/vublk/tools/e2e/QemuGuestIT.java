@@ -183,4 +183,19 @@ class QemuGuestIT {
             }
         }
     }
+
+    @Test
+    void shouldGrowUnderTheGuest() throws Exception {
+        Path share = Files.createDirectory(directory.resolve("share"));
+        try (VublkProcess vublk = export();
+                Guest.Running guest = Guest.qemu("resize", socket)
+                        .with("GUEST_SHARE", share.toString())
+                        .start()) {
+            guest.awaitFile(share.resolve("before"));
+            DiskImages.resize(image, 1280 * DiskImages.MIB);
+            vublk.signal("HUP");
+            assertThat(guest.succeeds()).contains("grew from 2097152 to 2621440 sectors");
+            vublk.stop(socket);
+        }
+    }
 }

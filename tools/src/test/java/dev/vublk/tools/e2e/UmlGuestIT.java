@@ -7,6 +7,7 @@ import dev.vublk.tools.e2e.DiskImages.LoopDevice;
 import java.net.URL;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.assertj.core.api.Assertions;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
@@ -59,6 +60,21 @@ class UmlGuestIT {
                 directory, 1, image.toString(), "--socket", socket.toString(), "--fd-monitor", monitor)) {
             Guest.uml("fio-verify", socket).succeeds();
             vublk.stop(socket);
+        }
+    }
+
+    /** As in a container, whose seccomp filter refuses io_uring. */
+    @Test
+    void shouldServeWithEpollAndWorkersWhereIoUringIsNotPermitted() throws Exception {
+        Path image = DiskImages.sparse(directory, "disk.img", 512 * DiskImages.MIB);
+        Path socket = socket("disk.sock");
+        String withoutIoUring = Checkout.guestScript("without-io-uring.pl");
+        try (VublkProcess vublk = VublkProcess.exportThrough(
+                List.of(withoutIoUring), directory, 1, image.toString(), "--socket", socket.toString())) {
+            Guest.uml("fio-verify", socket).succeeds();
+            vublk.stop(socket);
+            assertThat(vublk.logText()).containsOnlyOnce("WARN");
+            assertThat(vublk.logText()).contains("io_uring is not to be had", "epoll", "worker threads");
         }
     }
 
@@ -249,5 +265,22 @@ class UmlGuestIT {
                 .with("GUEST_SHARE", root.toString())
                 .withScriptEnvironment("JAVA=" + java + " CLASSPATH=" + classPath)
                 .succeeds();
+    }
+
+    @Test
+    void shouldGrowUnderTheGuest() throws Exception {
+        Path image = DiskImages.sparse(directory, "disk.img", 64 * DiskImages.MIB);
+        Path socket = socket("disk.sock");
+        Path share = Files.createDirectory(directory.resolve("share"));
+        try (VublkProcess vublk = VublkProcess.export(directory, 1, image.toString(), "--socket", socket.toString());
+                Guest.Running guest = Guest.uml("resize", socket)
+                        .with("GUEST_SHARE", share.toString())
+                        .start()) {
+            guest.awaitFile(share.resolve("before"));
+            DiskImages.resize(image, 96 * DiskImages.MIB);
+            vublk.signal("HUP");
+            assertThat(guest.succeeds()).contains("grew from 131072 to 196608 sectors");
+            vublk.stop(socket);
+        }
     }
 }

@@ -30,7 +30,14 @@ final class VublkProcess implements AutoCloseable {
 
     /** Starts {@code vublk export arguments} and waits until every one of {@code disks} sockets listens. */
     static VublkProcess export(Path directory, int disks, String... arguments) throws Exception {
-        List<String> command = new ArrayList<>(List.of(Checkout.launcher(), "export", "--log-level", "INFO"));
+        return exportThrough(List.of(), directory, disks, arguments);
+    }
+
+    /** The same, run by another program whose arguments it is. */
+    static VublkProcess exportThrough(List<String> runner, Path directory, int disks, String... arguments)
+            throws Exception {
+        List<String> command = new ArrayList<>(runner);
+        command.addAll(List.of(Checkout.launcher(), "export", "--log-level", "INFO"));
         command.addAll(List.of(arguments));
         List<String> more = List.of(MORE_OPTIONS.split(" ", -1));
         if (!MORE_OPTIONS.isEmpty() && !command.contains(more.getFirst())) {
@@ -80,6 +87,11 @@ final class VublkProcess implements AutoCloseable {
             assertThat(socket).doesNotExist();
         }
         assertThat(logText()).doesNotContain("ERROR", "Exception", "broken");
+    }
+
+    /** Sends a signal by its name. */
+    void signal(String name) throws IOException {
+        DiskImages.run("kill", "-" + name, String.valueOf(process.pid()));
     }
 
     /** SIGKILL: the process gets no chance to tidy up. */

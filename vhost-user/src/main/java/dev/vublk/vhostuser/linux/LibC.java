@@ -30,6 +30,9 @@ public interface LibC {
 
     int socket(int domain, int type, int protocol);
 
+    /** Fills {@code int[2]}. */
+    int socketpair(int domain, int type, int protocol, long fdsAddress);
+
     int bind(int fd, long addressAddress, int addressLength);
 
     int listen(int fd, int backlog);

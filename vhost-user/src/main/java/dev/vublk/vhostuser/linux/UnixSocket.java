@@ -60,6 +60,20 @@ public final class UnixSocket {
         return (int) LibC.check(LibC.INSTANCE.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     }
 
+    /** Two new sockets that are connected to each other and do not block. 0 or a negative errno. */
+    public static int pair(int[] target) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment fds = arena.allocate(2L * Integer.BYTES, Long.BYTES);
+            int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+            int result = (int) LibC.check(LibC.INSTANCE.socketpair(AF_UNIX, type, 0, fds.address()));
+            if (result == 0) {
+                target[0] = fds.getAtIndex(ValueLayout.JAVA_INT, 0);
+                target[1] = fds.getAtIndex(ValueLayout.JAVA_INT, 1);
+            }
+            return result;
+        }
+    }
+
     /** 0 or a negative errno; {@code ENAMETOOLONG} for a path of more than {@link #PATH_BYTES_MAX} bytes. */
     public static int bind(int fd, String path) {
         try (Arena arena = Arena.ofConfined()) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.vhostuser.protocol;
 
+import org.jspecify.annotations.Nullable;
+
 /** Messages that the back end sends on the socket given by SET_BACKEND_REQ_FD. */
 public enum BackendRequest {
     IOTLB_MSG(1),
@@ -14,10 +16,17 @@ public enum BackendRequest {
     SHMEM_MAP(9),
     SHMEM_UNMAP(10);
 
+    private static final BackendRequest[] ALL = values();
+
     private final int id;
 
     BackendRequest(int id) {
         this.id = id;
+    }
+
+    /** The message with that number, or null when the protocol (as we know it) has none. */
+    public static @Nullable BackendRequest byId(int id) {
+        return id >= 1 && id <= ALL.length ? ALL[id - 1] : null;
     }
 
     public int id() {
