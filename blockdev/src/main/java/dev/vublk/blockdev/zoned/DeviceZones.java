@@ -59,6 +59,10 @@ public final class DeviceZones implements BlockDriver {
             // The page cache would write to zones in an order of its own.
             throw new BlockOpenException(options.image() + ": is a host-managed zoned device: use cache=none");
         }
+        if (options.shareRw() && !options.readOnly()) {
+            throw new BlockOpenException(
+                    options.image() + ": share-rw=on: others who write would move the zones' write pointers");
+        }
         int fd = device.descriptor();
         BlockLimits plain = device.limits();
         long zoneBytes = ZoneIoctl.zoneBytes(fd);
