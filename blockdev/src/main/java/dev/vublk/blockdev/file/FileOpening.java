@@ -123,7 +123,8 @@ final class FileOpening {
         return Math.max(logicalBlockBytes, alignment.offsetBytes());
     }
 
-    private BlockLimits limits(FileGeometry geometry, DirectAlignment alignment, int logical, long sizeBytes, boolean tellsLifetime) {
+    private BlockLimits limits(
+            FileGeometry geometry, DirectAlignment alignment, int logical, long sizeBytes, boolean tellsLifetime) {
         int physical = Math.max(Math.max(logical, geometry.physicalBlockBytes()), alignment.offsetBytes());
         int minIo = Math.max(logical, geometry.minIoBytes());
         return new BlockLimits(

@@ -172,7 +172,8 @@ final class InfoCommand implements Callable<Integer> {
             line(
                     out,
                     "life used",
-                    "type A " + used(lifetime.usedTypeA()) + ", type B " + used(lifetime.usedTypeB()) + ", spare blocks "
+                    "type A " + used(lifetime.usedTypeA()) + ", type B " + used(lifetime.usedTypeB())
+                            + ", spare blocks "
                             + DiskDefaults.LifetimeConverter.SPARE_BLOCKS.get(lifetime.preEndOfLife()));
         }
     }

@@ -193,10 +193,11 @@ class UmlGuestIT {
 
     /** A kernel that {@code scripts/guest/zoned-kernel.sh} built; Debian's knows no zones. */
     private static Path zonedKernel() {
-        String directory = System.getenv().getOrDefault(
-                "VUBLK_GUEST_DIR",
-                System.getenv().getOrDefault("XDG_CACHE_HOME", System.getProperty("user.home") + "/.cache")
-                        + "/vublk/guest");
+        String directory = System.getenv()
+                .getOrDefault(
+                        "VUBLK_GUEST_DIR",
+                        System.getenv().getOrDefault("XDG_CACHE_HOME", System.getProperty("user.home") + "/.cache")
+                                + "/vublk/guest");
         Path kernel = Path.of(directory, "uml-zoned/linux.uml");
         Assumptions.assumeTrue(
                 Files.isExecutable(kernel), "skipped: no kernel with zones, scripts/guest/zoned-kernel.sh builds one");
