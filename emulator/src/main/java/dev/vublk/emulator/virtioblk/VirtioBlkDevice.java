@@ -9,8 +9,8 @@ import dev.vublk.blockdev.DiskLifetime;
 import dev.vublk.blockdev.ZonedChannel;
 import dev.vublk.blockdev.ZonedLimits;
 import dev.vublk.emulator.coroutine.CoroutineFuture;
-import dev.vublk.emulator.coroutine.CoroutineLoop;
 import dev.vublk.emulator.iothread.PassLoop;
+import dev.vublk.vhostuser.QueueEvents;
 import dev.vublk.vhostuser.VhostUserDevice;
 import dev.vublk.vhostuser.memory.GuestMemory;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
@@ -30,7 +30,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
     private static final Logger LOG = LogManager.getLogger(VirtioBlkDevice.class);
 
     private final String name;
-    private final CoroutineLoop controlLoop;
+    private final PassLoop controlLoop;
     private final List<? extends PassLoop> ioThreads;
     private final List<BlockChannel> channels;
     private final BlockLimits limits;
@@ -39,6 +39,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
     private final WriteCache writeCache;
     private final byte[] serial;
     private final @Nullable VirtioBlkQueue[] queues;
+    private @Nullable QueueEvents events;
     private long acknowledged;
 
     /**
@@ -49,7 +50,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
      */
     public VirtioBlkDevice(
             String name,
-            CoroutineLoop controlLoop,
+            PassLoop controlLoop,
             List<? extends PassLoop> ioThreads,
             List<BlockChannel> channels,
             BlockLimits limits,
@@ -65,6 +66,11 @@ public final class VirtioBlkDevice implements VhostUserDevice {
         writeCache = new WriteCache(limits.initialWriteback());
         serial = settings.serialBytes();
         queues = new VirtioBlkQueue[settings.queueCountMax()];
+    }
+
+    @Override
+    public void attach(QueueEvents newEvents) {
+        events = newEvents;
     }
 
     @Override
@@ -170,6 +176,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
                 new VirtioBlkRequestParser(rules()),
                 newHandler(channels.get(index % ioThreads.size())),
                 new VirtioBlkCounters(),
+                new QueueReports(controlLoop, Objects.requireNonNull(events, "not attached"), index),
                 settings.rangesMax());
         await(ioThread, done -> {
             queue.start();
@@ -229,6 +236,15 @@ public final class VirtioBlkDevice implements VhostUserDevice {
         int base = await(queue.ioThread(), done -> queue.stop(done::complete));
         queues[queueIndex] = null;
         return base;
+    }
+
+    @Override
+    public void kickQueue(int queueIndex) {
+        VirtioBlkQueue queue = running(queueIndex);
+        await(queue.ioThread(), done -> {
+            queue.onKick();
+            done.complete(0);
+        });
     }
 
     @Override

@@ -13,6 +13,7 @@ import dev.vublk.tools.cli.DiskDefaults.GeometryConverter;
 import dev.vublk.tools.cli.DiskDefaults.LifetimeConverter;
 import dev.vublk.tools.cli.DiskDefaults.OnOffConverter;
 import dev.vublk.tools.cli.DiskDefaults.SocketModeConverter;
+import dev.vublk.vhostuser.session.SessionOptions;
 import dev.vublk.vhostuser.socket.ListenerOptions;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -38,9 +39,12 @@ final class DiskSpec {
     /** As many zones as an emulated disk may have. */
     private static final int ZONES_MAX = 1 << 17;
 
+    /** Arbitrary; each front end has its own rings, memory and descriptors. */
+    private static final int CLIENTS_MAX = 64;
+
     /** Keys that are on when they are merely named. */
-    private static final Set<String> SWITCHES =
-            Set.of("read-only", "share-rw", "force-share", "locking", "write-zeroes", "secure-erase");
+    private static final Set<String> SWITCHES = Set.of(
+            "read-only", "share-rw", "force-share", "locking", "write-zeroes", "secure-erase", "in-order", "order-platform", "in-band");
 
     /** Every key, in the order in which a person wants to see them. */
     static final List<String> KEYS = List.of(
@@ -50,6 +54,7 @@ final class DiskSpec {
             "socket-mode",
             "socket-owner",
             "socket-group",
+            "clients",
             "serial",
             "queues",
             "queue-size",
@@ -64,6 +69,9 @@ final class DiskSpec {
             "engine",
             "discard",
             "write-zeroes",
+            "in-order",
+            "order-platform",
+            "in-band",
             "secure-erase",
             "geometry",
             "lifetime",
@@ -121,6 +129,10 @@ final class DiskSpec {
         copy.shareRw = from.shareRw;
         copy.forceShare = from.forceShare;
         copy.locking = from.locking;
+        copy.clients = from.clients;
+        copy.inOrder = from.inOrder;
+        copy.orderPlatform = from.orderPlatform;
+        copy.inBand = from.inBand;
         copy.socketMode = from.socketMode;
         copy.socketOwner = from.socketOwner;
         copy.socketGroup = from.socketGroup;
@@ -189,6 +201,10 @@ final class DiskSpec {
             case "serial" -> values.serial = value;
             case "queues" -> values.queues = number(value, 1, QUEUES_MAX);
             case "queue-size" -> values.queueSize = number(value, 1, 32768);
+            case "clients" -> values.clients = number(value, 1, CLIENTS_MAX);
+            case "in-order" -> values.inOrder = onOff.convert(value).isOn();
+            case "order-platform" -> values.orderPlatform = onOff.convert(value).isOn();
+            case "in-band" -> values.inBand = onOff.convert(value).isOn();
             case "seg-max" -> values.segMax = number(value, 1, 1022);
             case "max-ranges" -> values.maxRanges = number(value, 1, 256);
             case "block-size" -> values.blockSize = new SizeConverter().convert(value);
@@ -244,6 +260,14 @@ final class DiskSpec {
         if (values.forceShare && !values.readOnly) {
             throw refused("force-share", "is only safe for reading: add " + (ofKeys ? "read-only=on" : "--read-only"));
         }
+        if (values.clients > 1 && !values.readOnly && !values.shareRw) {
+            // As QEMU's share-rw: several guests on one file system destroy it, unless they know of each other.
+            throw refused(
+                    "clients",
+                    "several guests that write one disk destroy its file system: add "
+                            + (ofKeys ? "read-only=on, or share-rw=on" : "--read-only, or --share-rw")
+                            + " for a cluster file system");
+        }
         checkPrincipals();
         return new DiskConfig(
                 new BlockOptions(
@@ -257,7 +281,9 @@ final class DiskSpec {
                         values.shareRw,
                         values.forceShare,
                         zones(image)),
-                new ListenerOptions(socket, socketFd, values.socketMode, values.socketOwner, values.socketGroup),
+                new ListenerOptions(
+                        socket, socketFd, values.socketMode, values.socketOwner, values.socketGroup, values.clients),
+                new SessionOptions(values.inOrder, values.orderPlatform, values.inBand),
                 new VirtioBlkSettings(
                         serial,
                         values.queues,
@@ -303,6 +329,7 @@ final class DiskSpec {
         check("queues", values.queues, QUEUES_MAX);
         check("queue-size", values.queueSize, 32768);
         check("seg-max", values.segMax, 1022);
+        check("clients", values.clients, CLIENTS_MAX);
         check("max-ranges", values.maxRanges, 256);
         if (Integer.bitCount(values.queueSize) != 1) {
             throw refused("queue-size", "'" + values.queueSize + "' is no power of two from 1 to 32768");
