@@ -44,7 +44,15 @@ final class DiskSpec {
 
     /** Keys that are on when they are merely named. */
     private static final Set<String> SWITCHES = Set.of(
-            "read-only", "share-rw", "force-share", "locking", "write-zeroes", "secure-erase", "in-order", "order-platform", "in-band");
+            "read-only",
+            "share-rw",
+            "force-share",
+            "locking",
+            "write-zeroes",
+            "secure-erase",
+            "in-order",
+            "order-platform",
+            "in-band");
 
     /** Every key, in the order in which a person wants to see them. */
     static final List<String> KEYS = List.of(
