@@ -3,6 +3,7 @@ package dev.vublk.blockdev.file;
 
 import dev.vublk.blockdev.IoContext.WaitQueue;
 import java.util.ArrayList;
+import java.util.function.IntSupplier;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
 
@@ -14,7 +15,7 @@ import org.apache.logging.log4j.Logger;
  * one without the report finishes first; hence one at a time. That costs little: everybody who arrives while one runs is
  * served by the next one together.
  */
-final class FlushGate {
+public final class FlushGate {
     private static final Logger LOG = LogManager.getLogger(FlushGate.class);
 
     private final String image;
@@ -27,17 +28,20 @@ final class FlushGate {
     /** The queues, one a loop at most, in which somebody waits for the running fdatasync. */
     private final ArrayList<WaitQueue> waiting = new ArrayList<>();
 
-    FlushGate(String image) {
+    public FlushGate(String image) {
         this.image = image;
     }
 
-    /** Flushes through {@code transfer}, or waits for a flush that began after this call. Runs on the caller's loop. */
-    int flush(FileTransfer transfer, LoopQueue queue) {
+    /**
+     * Flushes by {@code fdatasync}, which may wait, or waits for a flush that began after this call. Runs on the caller's
+     * loop.
+     */
+    public int flush(IntSupplier fdatasync, LoopQueue queue) {
         long needed = ticket();
         while (true) {
             Turn turn = next(needed, queue);
             if (turn == Turn.RUN) {
-                return finished(transfer.fdatasync());
+                return finished(fdatasync.getAsInt());
             }
             if (turn == Turn.SERVED) {
                 return failure();
@@ -86,7 +90,7 @@ final class FlushGate {
     }
 
     /** The errno with which every flush fails from now on, or 0. */
-    synchronized int failure() {
+    public synchronized int failure() {
         return failure;
     }
 

@@ -380,11 +380,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     }
 
     private static long dataWritten(VirtioBlkRequest request) {
-        return switch (request.type) {
-            case VirtioBlkSpec.VIRTIO_BLK_T_IN -> request.dataBytes;
-            case VirtioBlkSpec.VIRTIO_BLK_T_GET_ID -> Math.min(request.dataBytes, VirtioBlkSpec.ID_BYTES);
-            default -> 0;
-        };
+        return request.type == VirtioBlkSpec.VIRTIO_BLK_T_IN ? request.dataBytes : request.answerBytes;
     }
 
     private void atPassEnd() {
