@@ -9,7 +9,8 @@ usage: bench.sh polling [option...]
        bench.sh fairness [option...]
        bench.sh compare [option...]
        bench.sh gc [option...]
-       bench.sh coroutine-pool [MILLISECONDS]
+       bench.sh coroutine-pool [option...]
+       bench.sh coroutine-pool --piece [MILLISECONDS]
        bench.sh worker-pool [ROUNDS]
 
 polling: one active disk at depth 1 while 0, 10 and 100 idle disks of 32 queues each share its IOThread, for each way of
@@ -22,7 +23,9 @@ compare: vublk and qemu-storage-daemon, a null disk and a file on tmpfs, 4k rand
 gc:      whether the back end collects garbage at full load: a file on tmpfs through io_uring, and a null disk, at depth 64, and
          what a request allocates. Exit status 1 when there was a collection after the warm-up. Needs a JDK (jstat, jcmd).
 
-coroutine-pool: designs of a coroutine pool (none, fixed, unbounded and resized, ours): creations, bytes, CPU time.
+coroutine-pool: designs of a coroutine pool (none, fixed, unbounded and resized, ours) under the whole path: 1024 requests
+         outstanding, depths 1 to 64, uneven load on two IOThreads, the heap around a spike; its options: coroutine-pool
+         --help. --piece: the designs alone, without a disk: creations, bytes, CPU time.
 worker-pool: bursts of 64 and 512 blocking calls on a cold pool: how long the submitting loop is held up, beside a pool that
          spawns in the submitter and beside ThreadPoolExecutor.
 
@@ -70,12 +73,16 @@ run_class() {
     -Dmdep.outputFile=target/bench.cp -Dmdep.includeScope=test) || fail "the build failed"
   exec "$java_home/bin/java" --sun-misc-unsafe-memory-access=allow --enable-native-access=ALL-UNNAMED \
     --add-exports java.base/jdk.internal.vm=ALL-UNNAMED \
-    -cp "$here/../tools/target/test-classes:$here/../tools/target/classes:$(cat "$classpath")" "$@"
+    -Dslf4j.internal.verbosity=ERROR -cp "$here/../tools/target/test-classes:$here/../tools/target/classes:$(cat "$classpath")" "$@"
 }
 
 case ${1:-} in
   polling | compare | fairness | gc) experiment=$1 ;;
-  coroutine-pool) run_class dev.vublk.tools.bench.CoroutinePoolBench "${2:-400}" ;;
+  coroutine-pool)
+    [ "${2:-}" != --piece ] || run_class dev.vublk.tools.bench.CoroutinePoolBench "${3:-400}"
+    shift
+    run_class dev.vublk.tools.bench.CoroutinePoolExperiment "$@"
+    ;;
   worker-pool) run_class dev.vublk.tools.bench.WorkerBurstBench "${2:-20}" ;;
   -h | --help) usage; exit 0 ;;
   '') wrong "which measurement: polling, fairness, compare, gc, coroutine-pool or worker-pool?" ;;

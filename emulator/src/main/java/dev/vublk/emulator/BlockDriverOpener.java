@@ -7,6 +7,6 @@ import dev.vublk.blockdev.BlockOptions;
 
 /** How an export gets its disk: {@code BlockDrivers::open}, or a disk that a test scripts. Emulator's thread. */
 @FunctionalInterface
-interface BlockDriverOpener {
+public interface BlockDriverOpener {
     BlockDriver open(BlockOptions options) throws BlockOpenException;
 }

@@ -3,6 +3,7 @@ package dev.vublk.emulator;
 
 import dev.vublk.blockdev.BlockDrivers;
 import dev.vublk.blockdev.BlockLimits;
+import dev.vublk.emulator.coroutine.CoroutineSource;
 import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
 import dev.vublk.emulator.iothread.FdMonitorKind;
 import dev.vublk.emulator.iothread.IOThread;
@@ -27,7 +28,7 @@ public final class Emulator implements AutoCloseable {
     private static final Logger LOG = LogManager.getLogger(Emulator.class);
 
     private final EmulatorConfig config;
-    private final GlobalCoroutinePool coroutines;
+    private final CoroutineSource.Maker coroutines;
     private final BlockDriverOpener driverOpener;
     private final WorkerPool workers;
     private final List<IOThread> ioThreads = new ArrayList<>();
@@ -38,8 +39,8 @@ public final class Emulator implements AutoCloseable {
         this(config, new GlobalCoroutinePool(), BlockDrivers::open);
     }
 
-    /** With disks and a coroutine pool that the caller provides. */
-    Emulator(EmulatorConfig config, GlobalCoroutinePool coroutines, BlockDriverOpener driverOpener) {
+    /** With disks and coroutines that the caller provides: for tests and measurements. */
+    public Emulator(EmulatorConfig config, CoroutineSource.Maker coroutines, BlockDriverOpener driverOpener) {
         this.config = config;
         this.coroutines = coroutines;
         this.driverOpener = driverOpener;

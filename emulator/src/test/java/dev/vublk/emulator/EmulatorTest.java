@@ -86,7 +86,7 @@ final class EmulatorTest {
         EmulatorConfig config = new EmulatorConfig(
                 List.of(disk("null:1MiB", "a.sock")), 2, List.of(CpuAffinity.of(0), CpuAffinity.of(8191)), 1, 2);
         Emulator emulator = new Emulator(config);
-        assertThatThrownBy(emulator::start).isInstanceOf(IllegalStateException.class);
+        assertThatThrownBy(emulator::start).isInstanceOf(IOException.class);
         assertThat(ProcessResources.now()).matches(now -> now.areWithin(before), "within " + before);
         assertThat(directory).isEmptyDirectory();
     }

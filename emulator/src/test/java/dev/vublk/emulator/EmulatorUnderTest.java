@@ -4,7 +4,11 @@ package dev.vublk.emulator;
 import dev.vublk.blockdev.BlockDriver;
 import dev.vublk.blockdev.BlockDrivers;
 import dev.vublk.blockdev.BlockOptions;
+import dev.vublk.emulator.coroutine.CoroutineSource;
 import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
+import dev.vublk.emulator.iothread.FdMonitorKind;
+import dev.vublk.emulator.iothread.IOThreadConfig;
+import dev.vublk.emulator.iothread.PollSettings;
 import dev.vublk.emulator.virtioblk.VirtioBlkSettings;
 import dev.vublk.vhostuser.socket.ListenerOptions;
 import java.io.IOException;
@@ -28,9 +32,10 @@ public final class EmulatorUnderTest implements AutoCloseable {
         private final String socketPath;
         private BlockOptions block = BlockOptions.defaults("null:64MiB");
         private BlockDriverOpener opener = BlockDrivers::open;
-        private GlobalCoroutinePool coroutines = new GlobalCoroutinePool();
+        private CoroutineSource.Maker coroutines = new GlobalCoroutinePool();
         private VirtioBlkSettings settings = SETTINGS;
         private int ioThreads = 1;
+        private long coroutineShrinkMs = IOThreadConfig.COROUTINE_SHRINK_MS_DEFAULT;
 
         public Setup(Path directory) {
             socketPath = directory.resolve("disk.sock").toString();
@@ -46,8 +51,8 @@ public final class EmulatorUnderTest implements AutoCloseable {
             return this;
         }
 
-        public Setup coroutines(GlobalCoroutinePool pool) {
-            coroutines = pool;
+        public Setup coroutines(CoroutineSource.Maker pools) {
+            coroutines = pools;
             return this;
         }
 
@@ -61,9 +66,22 @@ public final class EmulatorUnderTest implements AutoCloseable {
             return this;
         }
 
+        public Setup coroutineShrinkMs(long periodMs) {
+            coroutineShrinkMs = periodMs;
+            return this;
+        }
+
         public EmulatorUnderTest start() throws IOException {
             DiskConfig disk = new DiskConfig(block, ListenerOptions.atPath(socketPath), settings);
-            EmulatorConfig config = new EmulatorConfig(List.of(disk), ioThreads, List.of(), 0, 8);
+            EmulatorConfig config = new EmulatorConfig(
+                    List.of(disk),
+                    ioThreads,
+                    List.of(),
+                    0,
+                    8,
+                    FdMonitorKind.AUTO,
+                    PollSettings.DEFAULT,
+                    coroutineShrinkMs);
             Emulator emulator = new Emulator(config, coroutines, opener);
             emulator.start();
             return new EmulatorUnderTest(emulator, socketPath);

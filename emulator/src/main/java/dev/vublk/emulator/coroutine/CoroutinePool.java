@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Two batches and not one, so that a loop whose need swings around a batch border does not go to the global pool each
  * time. Taking and releasing allocate nothing once the coroutines exist.
  */
-public final class CoroutinePool implements AutoCloseable {
+public final class CoroutinePool implements CoroutineSource {
     /** What shrinking always leaves to a loop, as in QEMU. */
     static final int KEEP_MIN = 64;
 
@@ -77,6 +77,7 @@ public final class CoroutinePool implements AutoCloseable {
      * An idle coroutine, or null when as many exist as may exist: then the caller lets the request wait its turn, until
      * a coroutine is released here or {@code onAvailable} runs.
      */
+    @Override
     public @Nullable Coroutine take() {
         if (current.isEmpty() && !refill()) {
             return null;
@@ -91,6 +92,7 @@ public final class CoroutinePool implements AutoCloseable {
      * As {@link #take}, but goes over the limit rather than return null. For the loop itself, which cannot wait for its
      * turn; one at a time, so that the limit is exceeded by one coroutine a loop at most.
      */
+    @Override
     public Coroutine takeRegardless() {
         if (current.isEmpty() && !refill()) {
             global.accountRegardless();
@@ -100,6 +102,7 @@ public final class CoroutinePool implements AutoCloseable {
     }
 
     /** Whether the next {@link #take} on this thread will succeed; so a caller can ask before it commits itself. */
+    @Override
     public boolean canTake() {
         return !current.isEmpty() || refill();
     }
@@ -165,6 +168,7 @@ public final class CoroutinePool implements AutoCloseable {
     }
 
     /** Takes an idle coroutine back. */
+    @Override
     public void release(Coroutine coroutine) {
         if (!coroutine.isIdle()) {
             throw new IllegalStateException("a busy coroutine cannot go back to the pool");
@@ -185,6 +189,7 @@ public final class CoroutinePool implements AutoCloseable {
     }
 
     /** Forgets a coroutine that was taken, for example because an exception ended it. It cannot be used again. */
+    @Override
     public void discard(Coroutine coroutine) {
         leaveRegister(coroutine);
         if (reservedLeft + alive + pooled < GlobalCoroutinePool.RESERVED_PER_LOOP) {
@@ -255,6 +260,7 @@ public final class CoroutinePool implements AutoCloseable {
      *
      * @return whether another period can free more; when not, an idle loop may stop its timer until it takes again
      */
+    @Override
     public boolean shrink() {
         LAST_PEAK.setOpaque(this, peak);
         PEAK.setOpaque(this, alive);
@@ -294,6 +300,7 @@ public final class CoroutinePool implements AutoCloseable {
     }
 
     /** Each coroutine that is out of the pool and where it waits, for diagnosis. Costs nothing while not called. */
+    @Override
     public String dump() {
         StringBuilder text = new StringBuilder();
         text.append(alive)

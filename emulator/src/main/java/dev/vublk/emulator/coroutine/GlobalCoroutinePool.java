@@ -4,6 +4,7 @@ package dev.vublk.emulator.coroutine;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.Executor;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
@@ -16,7 +17,7 @@ import org.jspecify.annotations.Nullable;
  * coroutine pool (2024); what it adds is the shrinking of 2021 ({@link #shrink}), a hard limit, and hunger: a loop that
  * finds the limit reached is told when others have given coroutines back.
  */
-public final class GlobalCoroutinePool {
+public final class GlobalCoroutinePool implements CoroutineSource.Maker {
     /** As in QEMU: large enough to make the lock cheap, small enough not to hoard. */
     public static final int DEFAULT_BATCH_SIZE = 128;
 
@@ -113,6 +114,12 @@ public final class GlobalCoroutinePool {
 
     int batchSize() {
         return batchSize;
+    }
+
+    /** A local pool of this one. */
+    @Override
+    public CoroutinePool newSource(Executor loop, Runnable onAvailable) {
+        return new CoroutinePool(this, loop, onAvailable);
     }
 
     /** Counts in a loop's pool and reserves its minimum, even above the limit: a loop without coroutines is of no use. */

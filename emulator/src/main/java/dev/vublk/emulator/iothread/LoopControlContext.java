@@ -7,9 +7,9 @@ import org.jspecify.annotations.Nullable;
 
 /** How listeners and sessions wait on a control loop: the calling coroutine is suspended. Runs on its loop. */
 public final class LoopControlContext implements ControlContext {
-    private final IOThread loop;
+    private final PassLoop loop;
 
-    public LoopControlContext(IOThread loop) {
+    public LoopControlContext(PassLoop loop) {
         this.loop = loop;
     }
 

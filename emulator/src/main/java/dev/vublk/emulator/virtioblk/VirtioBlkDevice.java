@@ -7,7 +7,7 @@ import dev.vublk.blockdev.BlockChannel;
 import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.emulator.coroutine.CoroutineFuture;
 import dev.vublk.emulator.coroutine.CoroutineLoop;
-import dev.vublk.emulator.iothread.IOThread;
+import dev.vublk.emulator.iothread.PassLoop;
 import dev.vublk.vhostuser.VhostUserDevice;
 import dev.vublk.vhostuser.memory.GuestMemory;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
@@ -28,7 +28,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
 
     private final String name;
     private final CoroutineLoop controlLoop;
-    private final List<IOThread> ioThreads;
+    private final List<? extends PassLoop> ioThreads;
     private final List<BlockChannel> channels;
     private final BlockLimits limits;
     private final DiskCapacity capacity;
@@ -47,7 +47,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
     public VirtioBlkDevice(
             String name,
             CoroutineLoop controlLoop,
-            List<IOThread> ioThreads,
+            List<? extends PassLoop> ioThreads,
             List<BlockChannel> channels,
             BlockLimits limits,
             DiskCapacity capacity,
@@ -130,7 +130,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
         if (queues[index] != null) {
             throw new IllegalStateException("queue " + index + " is running");
         }
-        IOThread ioThread = ioThreads.get(index % ioThreads.size());
+        PassLoop ioThread = ioThreads.get(index % ioThreads.size());
         VirtioBlkQueue queue = new VirtioBlkQueue(
                 ioThread,
                 name + " queue " + index,
@@ -201,7 +201,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
     }
 
     /** Posts {@code task} to an IOThread and waits until it completes the future it is given. */
-    private int await(IOThread ioThread, Consumer<CoroutineFuture<Integer>> task) {
+    private int await(PassLoop ioThread, Consumer<CoroutineFuture<Integer>> task) {
         CoroutineFuture<Integer> done = new CoroutineFuture<>(controlLoop);
         ioThread.execute(() -> {
             try {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.emulator.virtioblk;
 
-import dev.vublk.emulator.iothread.IOThread;
 import dev.vublk.emulator.iothread.PassEndListener;
+import dev.vublk.emulator.iothread.PassLoop;
 import dev.vublk.emulator.iothread.PolledItem;
 import dev.vublk.emulator.trace.RequestEvent;
 import dev.vublk.vhostuser.linux.EventFd;
@@ -29,7 +29,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     /** Requests taken per pass, so that a busy queue cannot starve the others; any number around this would do. */
     private static final int REQUESTS_PER_PASS = 128;
 
-    private final IOThread ioThread;
+    private final PassLoop ioThread;
     private final String label;
     private final Virtqueue virtqueue;
     private final VirtioBlkRequestParser parser;
@@ -61,7 +61,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     private @Nullable IntConsumer whenStopped;
 
     VirtioBlkQueue(
-            IOThread ioThread,
+            PassLoop ioThread,
             String label,
             VirtqueueSetup setup,
             VirtioBlkRequestParser parser,
@@ -83,7 +83,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         arena = Arena.ofShared(); // Last: whatever failed before it has left nothing behind.
     }
 
-    IOThread ioThread() {
+    PassLoop ioThread() {
         return ioThread;
     }
 
