@@ -16,6 +16,7 @@ import dev.vublk.vhostuser.protocol.MemoryRegionDescription;
 import dev.vublk.vhostuser.protocol.MessageHeader;
 import dev.vublk.vhostuser.protocol.VringAddress;
 import dev.vublk.vhostuser.protocol.Wire;
+import dev.vublk.vhostuser.socket.ListenerOptions;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
@@ -61,7 +62,9 @@ final class RandomMessagesTest {
         System.out.println("RandomMessagesTest: -Dvublk.seed=" + seed);
         random = new Random(seed);
         int eventFd = EventFd.create();
-        try (BackendUnderTest backend = new BackendUnderTest(directory);
+        try (BackendUnderTest backend = new BackendUnderTest(
+                        ListenerOptions.atPath(directory.resolve("vhost.sock").toString()),
+                        new SessionOptions(true, true, true));
                 Pipe pipe = new Pipe()) {
             fds = new int[] {memory.fd(), more.fd(), eventFd, pipe.writeFd(), pipe.readFd()};
             ProcessResources before = settled(backend);
