@@ -25,6 +25,8 @@ public final class HostMemory {
             ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final VarHandle SHORT_HANDLE = SHORT.varHandle();
     private static final VarHandle BYTE_HANDLE = ValueLayout.JAVA_BYTE.varHandle();
+    private static final VarHandle INT_HANDLE =
+            ValueLayout.JAVA_INT.withOrder(ByteOrder.LITTLE_ENDIAN).varHandle();
 
     private HostMemory() {}
 
@@ -66,6 +68,16 @@ public final class HostMemory {
 
     public static void putInt(long address, int value) {
         ALL.set(INT_UNALIGNED, address, value);
+    }
+
+    /** As {@link #getInt}, ordered before every later access of this thread; {@code address} is a multiple of four. */
+    public static int getIntAcquire(long address) {
+        return (int) INT_HANDLE.getAcquire(ALL, address);
+    }
+
+    /** As {@link #putInt}, ordered after every earlier access of this thread; {@code address} is a multiple of four. */
+    public static void putIntRelease(long address, int value) {
+        INT_HANDLE.setRelease(ALL, address, value);
     }
 
     public static long getLong(long address) {
