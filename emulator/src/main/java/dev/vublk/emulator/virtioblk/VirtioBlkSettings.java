@@ -9,6 +9,7 @@ import java.nio.charset.StandardCharsets;
  * @param serial what GET_ID answers, at most 20 bytes of UTF-8
  * @param queueCountMax how many queues are offered, at least 1
  * @param queueSizeMax the largest queue accepted, a power of two
+ * @param packedRings whether packed rings are offered
  * @param segmentMax data segments of one request ({@code seg_max}), at least 1
  * @param discard whether DISCARD is offered when the disk supports it
  * @param writeZeroes whether WRITE_ZEROES is offered
@@ -18,6 +19,7 @@ public record VirtioBlkSettings(
         String serial,
         int queueCountMax,
         int queueSizeMax,
+        boolean packedRings,
         int segmentMax,
         boolean discard,
         boolean writeZeroes,

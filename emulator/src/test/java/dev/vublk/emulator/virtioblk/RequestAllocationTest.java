@@ -11,14 +11,16 @@ import dev.vublk.emulator.EmulatorUnderTest;
 import dev.vublk.emulator.Guest;
 import dev.vublk.emulator.GuestQueue;
 import dev.vublk.emulator.GuestRequest;
+import dev.vublk.emulator.RingKind;
 import dev.vublk.vhostuser.frontend.DriverVirtqueue;
 import dev.vublk.vhostuser.memory.HostMemory;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.TimeUnit;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /**
  * After warm-up, requests cost their IOThread no garbage of ours.
@@ -97,10 +99,10 @@ final class RequestAllocationTest {
     }
 
     /** The compiler takes its time on a busy machine: the best of several rounds counts. */
-    private void check(BlockOptions options, int allowedBytes) throws Exception {
+    private void check(RingKind rings, BlockOptions options, int allowedBytes) throws Exception {
         try (EmulatorUnderTest emulator =
                         new EmulatorUnderTest.Setup(directory).block(options).start();
-                Guest guest = Guest.connect(emulator)) {
+                Guest guest = Guest.connect(emulator, rings)) {
             long threadId = Thread.getAllStackTraces().keySet().stream()
                     .filter(thread -> thread.getName().equals("vublk-iothread-0"))
                     .mapToLong(Thread::threadId)
@@ -112,26 +114,30 @@ final class RequestAllocationTest {
                 long before = allocatedBytes(threadId);
                 driver.run();
                 double perRequest = (allocatedBytes(threadId) - before) / (double) REQUESTS;
-                System.out.println(options.image() + " " + options.engine() + ": " + perRequest + " bytes a request");
+                System.out.println(rings + " " + options.image() + " " + options.engine() + ": " + perRequest
+                        + " bytes a request");
                 best = Math.min(best, perRequest);
             }
             assertThat(best).isLessThanOrEqualTo(allowedBytes + 1.0);
         }
     }
 
-    @Test
-    void shouldAllocateNothingForANullDisk() throws Exception {
-        check(BlockOptions.defaults("null:64MiB"), 0);
+    @ParameterizedTest
+    @EnumSource
+    void shouldAllocateNothingForANullDisk(RingKind rings) throws Exception {
+        check(rings, BlockOptions.defaults("null:64MiB"), 0);
     }
 
-    @Test
-    void shouldAllocateAtMostNettysOperationForAFileThroughIoUring() throws Exception {
-        check(file(IoEngine.IO_URING), OPERATION_BYTES + PASS_BYTES);
+    @ParameterizedTest
+    @EnumSource
+    void shouldAllocateAtMostNettysOperationForAFileThroughIoUring(RingKind rings) throws Exception {
+        check(rings, file(IoEngine.IO_URING), OPERATION_BYTES + PASS_BYTES);
     }
 
-    @Test
-    void shouldAllocateAtMostThePassForAFileThroughWorkers() throws Exception {
-        check(file(IoEngine.THREADS), PASS_BYTES);
+    @ParameterizedTest
+    @EnumSource
+    void shouldAllocateAtMostThePassForAFileThroughWorkers(RingKind rings) throws Exception {
+        check(rings, file(IoEngine.THREADS), PASS_BYTES);
     }
 
     private BlockOptions file(IoEngine engine) throws Exception {

@@ -47,6 +47,7 @@ final class DiskSpec {
             "serial",
             "queues",
             "queue-size",
+            "packed",
             "seg-max",
             "max-ranges",
             "block-size",
@@ -85,6 +86,7 @@ final class DiskSpec {
         DiskDefaults copy = new DiskDefaults();
         copy.queues = from.queues;
         copy.queueSize = from.queueSize;
+        copy.packed = from.packed;
         copy.readOnly = from.readOnly;
         copy.cache = from.cache;
         copy.engine = from.engine;
@@ -165,6 +167,7 @@ final class DiskSpec {
             case "serial" -> values.serial = value;
             case "queues" -> values.queues = number(value, 1, QUEUES_MAX);
             case "queue-size" -> values.queueSize = number(value, 1, 32768);
+            case "packed" -> values.packed = onOff.convert(value);
             case "seg-max" -> values.segMax = number(value, 1, 1022);
             case "max-ranges" -> values.maxRanges = number(value, 1, 256);
             case "block-size" -> values.blockSize = new SizeConverter().convert(value);
@@ -228,6 +231,7 @@ final class DiskSpec {
                         serial,
                         values.queues,
                         values.queueSize,
+                        values.packed.isOn(),
                         values.segMax,
                         values.discard == Discard.UNMAP,
                         values.writeZeroes.isOn(),

@@ -27,13 +27,13 @@ class DiskSpecTest {
                 .isEqualTo(new DiskConfig(
                         BlockOptions.defaults("a.img"),
                         ListenerOptions.atPath("a.sock"),
-                        new VirtioBlkSettings("a.img", 64, 1024, 126, true, true, 1)));
+                        new VirtioBlkSettings("a.img", 64, 1024, true, 126, true, true, 1)));
     }
 
     @Test
     void shouldTakeEveryKey() {
         DiskConfig disk = parse("image=a.img,socket=a.sock,socket-mode=0660,socket-owner=root,socket-group=0,serial=S1,"
-                + "queues=3,queue-size=256,seg-max=254,max-ranges=16,block-size=4K,read-only=on,share-rw=on,"
+                + "queues=3,queue-size=256,packed=off,seg-max=254,max-ranges=16,block-size=4K,read-only=on,share-rw=on,"
                 + "force-share=on,locking=off,cache=none,engine=threads,discard=ignore,write-zeroes=off");
 
         assertThat(disk)
@@ -41,7 +41,7 @@ class DiskSpecTest {
                         new BlockOptions(
                                 "a.img", true, CacheMode.NONE, IoEngine.THREADS, false, 4096, false, true, true),
                         new ListenerOptions("a.sock", -1, 0660, "root", "0"),
-                        new VirtioBlkSettings("S1", 3, 256, 254, false, false, 16)));
+                        new VirtioBlkSettings("S1", 3, 256, false, 254, false, false, 16)));
     }
 
     @Test
@@ -183,7 +183,7 @@ class DiskSpecTest {
                 assertThat(e).hasMessageStartingWith("--" + key + ": ").hasMessageNotContaining("no such key");
             }
         }
-        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(20);
+        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(21);
     }
 
     @Test

@@ -27,8 +27,10 @@ final class FeatureNegotiation {
     private boolean areAcked;
     private long protocolAcked;
 
-    FeatureNegotiation(long deviceFeatures) {
-        this.offered = (deviceFeatures & DEVICE_FEATURES) | RING_AND_TRANSPORT_FEATURES;
+    FeatureNegotiation(long deviceFeatures, boolean packedRings) {
+        this.offered = (deviceFeatures & DEVICE_FEATURES)
+                | RING_AND_TRANSPORT_FEATURES
+                | (packedRings ? VirtioFeature.VIRTIO_F_RING_PACKED : 0);
     }
 
     long offered() {
@@ -51,6 +53,11 @@ final class FeatureNegotiation {
 
     long acked() {
         return acked;
+    }
+
+    /** Which kind of ring the front end has chosen. */
+    RingFormat ringFormat() {
+        return areAcked ? RingFormat.of(acked) : RingFormat.UNDECIDED;
     }
 
     /** Without protocol features there is no SET_VRING_ENABLE: rings are enabled by SET_FEATURES ("Ring states"). */

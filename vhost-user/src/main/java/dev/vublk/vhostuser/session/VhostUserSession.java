@@ -42,7 +42,7 @@ final class VhostUserSession implements AutoCloseable {
     VhostUserSession(String name, VhostUserDevice device) {
         this.name = requireNonNull(name, "name");
         this.device = requireNonNull(device, "device");
-        this.features = new FeatureNegotiation(device.deviceFeatures());
+        this.features = new FeatureNegotiation(device.deviceFeatures(), device.packedRings());
         this.vrings = new Vring[device.queueCountMax()];
         Arrays.setAll(vrings, i -> new Vring(i, device));
     }
@@ -173,19 +173,19 @@ final class VhostUserSession implements AutoCloseable {
 
     void setVringSize(VringState state) throws VhostUserProtocolException {
         Vring vring = vring(state.index());
-        vring.setSize(state.num());
+        vring.setSize(state.num(), features.ringFormat());
         startIfReady(vring);
     }
 
     void setVringBase(VringState state) throws VhostUserProtocolException {
         Vring vring = vring(state.index());
-        vring.setBase(state.num());
+        vring.setBase(state.num(), features.ringFormat());
         startIfReady(vring);
     }
 
     void setVringAddresses(VringAddress addresses) throws VhostUserProtocolException {
         Vring vring = vring(addresses.index());
-        vring.setAddresses(addresses);
+        vring.setAddresses(addresses, features.ringFormat());
         startIfReady(vring);
     }
 

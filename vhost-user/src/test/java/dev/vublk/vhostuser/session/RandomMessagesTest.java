@@ -97,7 +97,7 @@ final class RandomMessagesTest {
             long features = frontend.getFeatures();
             if (random.nextInt(4) != 0) {
                 frontend.setProtocolFeatures(frontend.getProtocolFeatures());
-                frontend.setFeatures(random.nextBoolean() ? features : 1L << 32);
+                frontend.setFeatures(random.nextBoolean() ? features : (1L << 32) | (features & random.nextLong()));
                 frontend.setMemTable(memory);
             }
             try {
