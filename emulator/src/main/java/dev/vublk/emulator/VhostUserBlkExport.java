@@ -43,7 +43,8 @@ final class VhostUserBlkExport implements AutoCloseable {
         this.ioThreads = ioThreads;
         driver = driverOpener.open(config.block());
         capacity = new DiskCapacity(driver.limits().sizeBytes());
-        server = new VhostUserServer(config.listener(), new LoopControlContext(controlLoop), this::newDevice);
+        server = new VhostUserServer(
+                config.listener(), config.session(), new LoopControlContext(controlLoop), this::newDevice);
         try {
             for (IOThread ioThread : ioThreads) {
                 channels.add(driver.openChannel(ioThread.ioContext()));
@@ -77,7 +78,7 @@ final class VhostUserBlkExport implements AutoCloseable {
         controlLoop.execute(() -> {
             if (!server.notifyConfigChanged()) {
                 LOG.info(
-                        "{}: no front end could be told of the new size",
+                        "{}: not every front end could be told of the new size",
                         config.block().image());
             }
         });

@@ -10,6 +10,7 @@ import dev.vublk.emulator.iothread.FdMonitorKind;
 import dev.vublk.emulator.iothread.IOThreadConfig;
 import dev.vublk.emulator.iothread.PollSettings;
 import dev.vublk.emulator.virtioblk.VirtioBlkSettings;
+import dev.vublk.vhostuser.session.SessionOptions;
 import dev.vublk.vhostuser.socket.ListenerOptions;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -35,8 +36,10 @@ public final class EmulatorUnderTest implements AutoCloseable {
         private BlockDriverOpener opener = BlockDrivers::open;
         private CoroutineSource.Maker coroutines = new GlobalCoroutinePool();
         private VirtioBlkSettings settings = SETTINGS;
+        private SessionOptions session = SessionOptions.DEFAULT;
         private int ioThreads = 1;
         private long coroutineShrinkMs = IOThreadConfig.COROUTINE_SHRINK_MS_DEFAULT;
+        private int clients = 1;
 
         public Setup(Path directory) {
             socketPath = directory.resolve("disk.sock").toString();
@@ -62,6 +65,16 @@ public final class EmulatorUnderTest implements AutoCloseable {
             return this;
         }
 
+        public Setup session(SessionOptions options) {
+            session = options;
+            return this;
+        }
+
+        public Setup clients(int count) {
+            clients = count;
+            return this;
+        }
+
         public Setup ioThreads(int count) {
             ioThreads = count;
             return this;
@@ -73,7 +86,8 @@ public final class EmulatorUnderTest implements AutoCloseable {
         }
 
         public EmulatorUnderTest start() throws IOException {
-            DiskConfig disk = new DiskConfig(block, ListenerOptions.atPath(socketPath), settings);
+            DiskConfig disk = new DiskConfig(
+                    block, ListenerOptions.atPath(socketPath).withClientsMax(clients), session, settings);
             EmulatorConfig config = new EmulatorConfig(
                     List.of(disk),
                     ioThreads,

@@ -47,9 +47,18 @@ public final class Guest implements AutoCloseable {
     }
 
     static Guest connect(String socketPath, long unwantedFeatures) throws IOException {
+        return connect(socketPath, unwantedFeatures, PROTOCOL_FEATURES);
+    }
+
+    /** Takes every feature offered, of the protocol too. */
+    public static Guest connectWithAll(EmulatorUnderTest emulator) throws IOException {
+        return connect(emulator.socketPath(), 0, -1);
+    }
+
+    private static Guest connect(String socketPath, long unwantedFeatures, long protocolFeatures) throws IOException {
         VhostUserFrontend frontend = VhostUserFrontend.connect(socketPath);
         long features = frontend.getFeatures() & ~unwantedFeatures;
-        frontend.setProtocolFeatures(PROTOCOL_FEATURES);
+        frontend.setProtocolFeatures(frontend.getProtocolFeatures() & protocolFeatures);
         frontend.needReply(true);
         FrontendMemory memory = FrontendMemory.create(GUEST_ADDRESS, MEMORY_BYTES);
         if (!frontend.setOwner() || !frontend.setFeatures(features) || !frontend.setMemTable(memory)) {

@@ -81,6 +81,15 @@ public final class GuestQueue implements AutoCloseable {
         return this;
     }
 
+    /** Everything but descriptors: a queue that is kicked, and calls, by messages. */
+    public GuestQueue startWithoutDescriptors() throws IOException {
+        check(guest.frontend().setVringNum(index, ring.size()), "SET_VRING_NUM");
+        check(guest.frontend().setVringBase(index, 0), "SET_VRING_BASE");
+        sendAddresses();
+        check(guest.frontend().setVringEnable(index, true), "SET_VRING_ENABLE");
+        return this;
+    }
+
     /** Everything but enabling. */
     public GuestQueue setUp(int base, int kick, int call) throws IOException {
         check(guest.frontend().setVringNum(index, ring.size()), "SET_VRING_NUM");

@@ -13,6 +13,9 @@ public interface ControlContext {
     /** Waits until {@code fd} is writable, hung up or in error. Returns false when {@code cancel} ended the wait. */
     boolean awaitWritable(int fd, WaitCancel cancel);
 
+    /** Runs {@code work} beside the caller, where it may wait for itself. */
+    void spawn(Runnable work);
+
     /** A new, not yet cancelled token. */
     WaitCancel newWaitCancel();
 

@@ -13,6 +13,9 @@ import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
  */
 public interface VhostUserDevice extends AutoCloseable {
 
+    /** Where the device reports what happens to its queues. The first call. */
+    void attach(QueueEvents events);
+
     /** How many queues a front end may use: the answer to GET_QUEUE_NUM. */
     int queueCountMax();
 
@@ -47,6 +50,9 @@ public interface VhostUserDevice extends AutoCloseable {
      * @return where to go on, as in {@link VirtqueueSetup#base}: what GET_VRING_BASE answers
      */
     int stopQueue(int queueIndex);
+
+    /** The front end kicks a running queue by a message. */
+    void kickQueue(int queueIndex);
 
     /** Replaces a running queue's call eventfd (-1: the driver polls). The old one is no longer used on return. */
     void setCallFd(int queueIndex, int callFd);

@@ -2,6 +2,7 @@
 package dev.vublk.vhostuser;
 
 import dev.vublk.vhostuser.frontend.VhostUserFrontend;
+import dev.vublk.vhostuser.session.SessionOptions;
 import dev.vublk.vhostuser.session.VhostUserServer;
 import dev.vublk.vhostuser.socket.ListenerOptions;
 import java.io.IOException;
@@ -25,8 +26,12 @@ public final class BackendUnderTest implements AutoCloseable {
     }
 
     public BackendUnderTest(ListenerOptions options) throws IOException {
+        this(options, SessionOptions.DEFAULT);
+    }
+
+    public BackendUnderTest(ListenerOptions options, SessionOptions session) throws IOException {
         path = options.path() == null ? "" : options.path();
-        server = new VhostUserServer(options, control, this::newDevice);
+        server = new VhostUserServer(options, session, control, this::newDevice);
         server.bind();
         loop = Thread.ofPlatform().name("control-loop").start(server::run);
     }

@@ -30,6 +30,11 @@ public final class PollControlContext implements ControlContext, AutoCloseable {
     }
 
     @Override
+    public void spawn(Runnable work) {
+        Thread.ofPlatform().name("control-spawned").start(work);
+    }
+
+    @Override
     public WaitCancel newWaitCancel() {
         Cancel cancel = new Cancel();
         cancels.add(cancel);

@@ -7,10 +7,12 @@ import dev.vublk.vhostuser.memory.HostMemory;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 
 /** A device that does nothing but write down what the session does with it, and checks the session's promises. */
 public final class RecordingDevice implements VhostUserDevice {
@@ -32,12 +34,30 @@ public final class RecordingDevice implements VhostUserDevice {
     public volatile boolean failStop;
     public volatile boolean failStart;
 
+    private volatile @Nullable QueueEvents events;
     private final CountDownLatch closed = new CountDownLatch(1);
 
     public RecordingDevice() {
         for (int i = 0; i < config.length; i++) {
             config[i] = (byte) (i + 1);
         }
+    }
+
+    @Override
+    public void attach(QueueEvents newEvents) {
+        promise(calls.isEmpty(), "attached late");
+        events = newEvents;
+    }
+
+    /** Where to report what happens to queues; the control loop must not be doing anything else. */
+    public QueueEvents events() {
+        return Objects.requireNonNull(events);
+    }
+
+    @Override
+    public void kickQueue(int queueIndex) {
+        promise(running.containsKey(queueIndex), "kick for a queue that does not run");
+        calls.add("kick " + queueIndex);
     }
 
     @Override

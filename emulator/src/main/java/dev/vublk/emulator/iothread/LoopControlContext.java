@@ -37,6 +37,11 @@ public final class LoopControlContext implements ControlContext {
     }
 
     @Override
+    public void spawn(Runnable work) {
+        loop.spawn(work);
+    }
+
+    @Override
     public WaitCancel newWaitCancel() {
         return new LoopWaitCancel();
     }

@@ -6,8 +6,8 @@ import static dev.vublk.emulator.virtioblk.VirtioBlkSpec.*;
 import dev.vublk.blockdev.BlockChannel;
 import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.emulator.coroutine.CoroutineFuture;
-import dev.vublk.emulator.coroutine.CoroutineLoop;
 import dev.vublk.emulator.iothread.PassLoop;
+import dev.vublk.vhostuser.QueueEvents;
 import dev.vublk.vhostuser.VhostUserDevice;
 import dev.vublk.vhostuser.memory.GuestMemory;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
@@ -27,7 +27,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
     private static final Logger LOG = LogManager.getLogger(VirtioBlkDevice.class);
 
     private final String name;
-    private final CoroutineLoop controlLoop;
+    private final PassLoop controlLoop;
     private final List<? extends PassLoop> ioThreads;
     private final List<BlockChannel> channels;
     private final BlockLimits limits;
@@ -36,6 +36,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
     private final WriteCache writeCache;
     private final byte[] serial;
     private final @Nullable VirtioBlkQueue[] queues;
+    private @Nullable QueueEvents events;
     private long acknowledged;
 
     /**
@@ -46,7 +47,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
      */
     public VirtioBlkDevice(
             String name,
-            CoroutineLoop controlLoop,
+            PassLoop controlLoop,
             List<? extends PassLoop> ioThreads,
             List<BlockChannel> channels,
             BlockLimits limits,
@@ -62,6 +63,11 @@ public final class VirtioBlkDevice implements VhostUserDevice {
         writeCache = new WriteCache(limits.initialWriteback());
         serial = settings.serialBytes();
         queues = new VirtioBlkQueue[settings.queueCountMax()];
+    }
+
+    @Override
+    public void attach(QueueEvents newEvents) {
+        events = newEvents;
     }
 
     @Override
@@ -143,6 +149,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
                 newParser(),
                 new VirtioBlkRequestHandler(channels.get(index % ioThreads.size()), writeCache, serial),
                 new VirtioBlkCounters(),
+                new QueueReports(controlLoop, Objects.requireNonNull(events, "not attached"), index),
                 settings.rangesMax());
         await(ioThread, done -> {
             queue.start();
@@ -169,6 +176,15 @@ public final class VirtioBlkDevice implements VhostUserDevice {
         int base = await(queue.ioThread(), done -> queue.stop(done::complete));
         queues[queueIndex] = null;
         return base;
+    }
+
+    @Override
+    public void kickQueue(int queueIndex) {
+        VirtioBlkQueue queue = running(queueIndex);
+        await(queue.ioThread(), done -> {
+            queue.onKick();
+            done.complete(0);
+        });
     }
 
     @Override

@@ -8,6 +8,7 @@ import dev.vublk.emulator.trace.RequestEvent;
 import dev.vublk.vhostuser.linux.EventFd;
 import dev.vublk.vhostuser.memory.GuestMemory;
 import dev.vublk.vhostuser.memory.HostMemory;
+import dev.vublk.vhostuser.virtqueue.VirtioFeature;
 import dev.vublk.vhostuser.virtqueue.Virtqueue;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
 import java.lang.foreign.Arena;
@@ -35,6 +36,10 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     private final VirtioBlkRequestParser parser;
     private final VirtioBlkRequestHandler handler;
     private final VirtioBlkCounters counters;
+    private final QueueReports reports;
+
+    /** Null unless the driver wants its requests back in order. */
+    private final @Nullable CompletionOrder order;
 
     /** Memory of the request slots; freed when the queue has stopped. */
     private final Arena arena;
@@ -67,6 +72,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
             VirtioBlkRequestParser parser,
             VirtioBlkRequestHandler handler,
             VirtioBlkCounters counters,
+            QueueReports reports,
             int rangesMax) {
         this.ioThread = ioThread;
         this.label = label;
@@ -74,12 +80,14 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         this.parser = parser;
         this.handler = handler;
         this.counters = counters;
+        this.reports = reports;
+        order = (setup.features() & VirtioFeature.VIRTIO_F_IN_ORDER) != 0 ? new CompletionOrder(setup.size()) : null;
         this.rangesMax = rangesMax;
         freeSlots = new VirtioBlkRequest[setup.size()];
         kickFd = setup.kickFd();
         callFd = setup.callFd();
         errFd = setup.errFd();
-        started = setup.startNow() || kickFd < 0;
+        started = setup.startNow() || kickFd == VirtqueueSetup.NO_FD;
         arena = Arena.ofShared(); // Last: whatever failed before it has left nothing behind.
     }
 
@@ -106,7 +114,8 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         }
     }
 
-    private void onKick() {
+    /** The driver has kicked, by its eventfd or by a message. */
+    void onKick() {
         started = true;
         ioThread.schedule(this);
     }
@@ -146,8 +155,8 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         started = false;
         publish();
         onPollEnd(); // Whoever serves the ring next finds a driver that kicks.
-        callFd = -1;
-        errFd = -1;
+        callFd = VirtqueueSetup.NO_FD;
+        errFd = VirtqueueSetup.NO_FD;
         arena.close();
         LOG.debug("{}: stopped after {}", label, counters);
         then.accept(virtqueue.base());
@@ -199,6 +208,9 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
             ioThread.pollWhileActive(this);
             passBudget--;
             inFlight++;
+            if (order != null) {
+                order.onTaken(request);
+            }
             atPassEnd();
             runRequest(request);
             return true;
@@ -226,7 +238,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
 
     /** Returns whether something came in while the driver was being told to kick. */
     private boolean waitForKick() {
-        if (kickFd < 0) {
+        if (kickFd == VirtqueueSetup.NO_FD) {
             ioThread.schedule(this); // The driver never kicks: look again in the next pass.
             return false;
         }
@@ -287,9 +299,33 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         } catch (Throwable t) {
             onFailure(t);
         }
+        if (order == null) {
+            retire(request);
+        } else {
+            request.finished = true;
+            returnInOrder(order);
+        }
+        finishStopIfDrained();
+    }
+
+    private void retire(VirtioBlkRequest request) {
         inFlight--;
         freeSlots[freeCount++] = request;
-        finishStopIfDrained();
+    }
+
+    /** Returns this request, and what has waited for it, unless it waits for an earlier one itself. */
+    private void returnInOrder(CompletionOrder inOrder) {
+        for (VirtioBlkRequest next = inOrder.nextReturned(); next != null; next = inOrder.nextReturned()) {
+            if (next.answered && !virtqueue.isBroken()) {
+                try {
+                    virtqueue.pushUsed(next.chain, next.usedBytes);
+                    atPassEnd();
+                } catch (InternalError e) {
+                    onMemoryGone(e);
+                }
+            }
+            retire(next);
+        }
     }
 
     private void carryOut(VirtioBlkRequest request) {
@@ -319,7 +355,13 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
             return; // A broken ring gets nothing more written.
         }
         HostMemory.putByte(request.statusAddress, (byte) status);
-        virtqueue.pushUsed(request.chain, (int) writtenBytes(request, status));
+        int usedBytes = (int) writtenBytes(request, status);
+        if (order != null) {
+            request.usedBytes = usedBytes;
+            request.answered = true;
+            return;
+        }
+        virtqueue.pushUsed(request.chain, usedBytes);
         atPassEnd();
     }
 
@@ -360,11 +402,19 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
             return;
         }
         try {
-            if (virtqueue.publishUsed() && callFd >= 0) {
-                EventFd.signal(callFd);
+            if (virtqueue.publishUsed()) {
+                notifyDriver();
             }
         } catch (InternalError e) {
             onMemoryGone(e);
+        }
+    }
+
+    private void notifyDriver() {
+        if (callFd >= 0) {
+            EventFd.signal(callFd);
+        } else if (callFd == VirtqueueSetup.IN_BAND) {
+            reports.used();
         }
     }
 
@@ -378,6 +428,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         if (errFd >= 0) {
             EventFd.signal(errFd);
         }
+        reports.broken();
     }
 
     @Override

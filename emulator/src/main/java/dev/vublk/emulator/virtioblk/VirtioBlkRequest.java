@@ -31,6 +31,12 @@ final class VirtioBlkRequest {
     /** What it ended with. */
     int status;
 
+    /** With {@link CompletionOrder}: it has run, and whether a used element with so many bytes is due for it. */
+    boolean finished;
+
+    boolean answered;
+    int usedBytes;
+
     VirtioBlkRequest(Arena arena, int bufferCountMax, int rangesMax) {
         chain = new DescriptorChain(arena, bufferCountMax);
         rangeOffsets = new long[rangesMax];

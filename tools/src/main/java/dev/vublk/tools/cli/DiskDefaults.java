@@ -107,6 +107,32 @@ final class DiskDefaults {
     OnOff locking = OnOff.ON;
 
     @Option(
+            names = "--clients",
+            paramLabel = "N",
+            description =
+                    "Front ends served at once on the socket, 1 to 64 (default 1: the next waits until the one before has"
+                            + " left). More than one needs --read-only, or --share-rw when they agree upon who writes.")
+    int clients = 1;
+
+    @Option(
+            names = "--in-order",
+            description =
+                    "Offer guests their requests back in order (VIRTIO_F_IN_ORDER): fast ones wait for slow ones.")
+    boolean inOrder;
+
+    @Option(
+            names = "--order-platform",
+            description =
+                    "Offer guests the barriers of a real device (VIRTIO_F_ORDER_PLATFORM): they cost and gain nothing.")
+    boolean orderPlatform;
+
+    @Option(
+            names = "--in-band",
+            description =
+                    "Offer front ends kicks and interrupts as messages, for simulations such as UML's time travel.")
+    boolean inBand;
+
+    @Option(
             names = "--socket-mode",
             paramLabel = "MODE",
             converter = SocketModeConverter.class,

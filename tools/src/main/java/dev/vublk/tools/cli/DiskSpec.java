@@ -10,6 +10,7 @@ import dev.vublk.tools.cli.DiskDefaults.DiscardConverter;
 import dev.vublk.tools.cli.DiskDefaults.EngineConverter;
 import dev.vublk.tools.cli.DiskDefaults.OnOffConverter;
 import dev.vublk.tools.cli.DiskDefaults.SocketModeConverter;
+import dev.vublk.vhostuser.session.SessionOptions;
 import dev.vublk.vhostuser.socket.ListenerOptions;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -32,9 +33,12 @@ final class DiskSpec {
     private static final int SERIAL_BYTES_MAX = 20;
     private static final int QUEUES_MAX = 256;
 
+    /** Arbitrary; each front end has its own rings, memory and descriptors. */
+    private static final int CLIENTS_MAX = 64;
+
     /** Keys that are on when they are merely named. */
-    private static final Set<String> SWITCHES =
-            Set.of("read-only", "share-rw", "force-share", "locking", "write-zeroes");
+    private static final Set<String> SWITCHES = Set.of(
+            "read-only", "share-rw", "force-share", "locking", "write-zeroes", "in-order", "order-platform", "in-band");
 
     /** Every key, in the order in which a person wants to see them. */
     static final List<String> KEYS = List.of(
@@ -44,6 +48,7 @@ final class DiskSpec {
             "socket-mode",
             "socket-owner",
             "socket-group",
+            "clients",
             "serial",
             "queues",
             "queue-size",
@@ -58,7 +63,10 @@ final class DiskSpec {
             "cache",
             "engine",
             "discard",
-            "write-zeroes");
+            "write-zeroes",
+            "in-order",
+            "order-platform",
+            "in-band");
 
     private final DiskDefaults values;
 
@@ -99,6 +107,10 @@ final class DiskSpec {
         copy.shareRw = from.shareRw;
         copy.forceShare = from.forceShare;
         copy.locking = from.locking;
+        copy.clients = from.clients;
+        copy.inOrder = from.inOrder;
+        copy.orderPlatform = from.orderPlatform;
+        copy.inBand = from.inBand;
         copy.socketMode = from.socketMode;
         copy.socketOwner = from.socketOwner;
         copy.socketGroup = from.socketGroup;
@@ -168,6 +180,10 @@ final class DiskSpec {
             case "queues" -> values.queues = number(value, 1, QUEUES_MAX);
             case "queue-size" -> values.queueSize = number(value, 1, 32768);
             case "packed" -> values.packed = onOff.convert(value);
+            case "clients" -> values.clients = number(value, 1, CLIENTS_MAX);
+            case "in-order" -> values.inOrder = onOff.convert(value).isOn();
+            case "order-platform" -> values.orderPlatform = onOff.convert(value).isOn();
+            case "in-band" -> values.inBand = onOff.convert(value).isOn();
             case "seg-max" -> values.segMax = number(value, 1, 1022);
             case "max-ranges" -> values.maxRanges = number(value, 1, 256);
             case "block-size" -> values.blockSize = new SizeConverter().convert(value);
@@ -214,6 +230,14 @@ final class DiskSpec {
         if (values.forceShare && !values.readOnly) {
             throw refused("force-share", "is only safe for reading: add " + (ofKeys ? "read-only=on" : "--read-only"));
         }
+        if (values.clients > 1 && !values.readOnly && !values.shareRw) {
+            // As QEMU's share-rw: several guests on one file system destroy it, unless they know of each other.
+            throw refused(
+                    "clients",
+                    "several guests that write one disk destroy its file system: add "
+                            + (ofKeys ? "read-only=on, or share-rw=on" : "--read-only, or --share-rw")
+                            + " for a cluster file system");
+        }
         checkPrincipals();
         return new DiskConfig(
                 new BlockOptions(
@@ -226,7 +250,9 @@ final class DiskSpec {
                         values.locking.isOn(),
                         values.shareRw,
                         values.forceShare),
-                new ListenerOptions(socket, socketFd, values.socketMode, values.socketOwner, values.socketGroup),
+                new ListenerOptions(
+                        socket, socketFd, values.socketMode, values.socketOwner, values.socketGroup, values.clients),
+                new SessionOptions(values.inOrder, values.orderPlatform, values.inBand),
                 new VirtioBlkSettings(
                         serial,
                         values.queues,
@@ -242,6 +268,7 @@ final class DiskSpec {
         check("queues", values.queues, QUEUES_MAX);
         check("queue-size", values.queueSize, 32768);
         check("seg-max", values.segMax, 1022);
+        check("clients", values.clients, CLIENTS_MAX);
         check("max-ranges", values.maxRanges, 256);
         if (Integer.bitCount(values.queueSize) != 1) {
             throw refused("queue-size", "'" + values.queueSize + "' is no power of two from 1 to 32768");

@@ -9,6 +9,7 @@ import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
 import dev.vublk.emulator.DiskConfig;
 import dev.vublk.emulator.virtioblk.VirtioBlkSettings;
+import dev.vublk.vhostuser.session.SessionOptions;
 import dev.vublk.vhostuser.socket.ListenerOptions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -84,6 +85,29 @@ class DiskSpecTest {
         assertThat(disk.block().forceShare()).isTrue();
         assertThat(disk.block().locking()).isTrue();
         assertThat(disk.device().writeZeroes()).isTrue();
+    }
+
+    /** Several guests that write one disk destroy it unless they know of each other: that has to be said. */
+    @Test
+    void shouldServeSeveralClientsOnlyReadOnlyOrShared() {
+        assertThat(parse("image=a,socket=s").listener().clientsMax()).isEqualTo(1);
+        assertThat(parse("image=a,socket=s,clients=2,read-only").listener().clientsMax())
+                .isEqualTo(2);
+        assertThat(parse("image=a,socket=s,clients=64,share-rw").listener().clientsMax())
+                .isEqualTo(64);
+        assertThatThrownBy(() -> parse("image=a,socket=s,clients=2"))
+                .hasMessage("clients: several guests that write one disk destroy its file system: add read-only=on, or"
+                        + " share-rw=on for a cluster file system");
+        assertThatThrownBy(() -> parse("image=a,socket=s,clients=65,read-only")).hasMessageContaining("1 to 64");
+    }
+
+    @Test
+    void shouldOfferWhatIsAskedFor() {
+        assertThat(parse("image=a,socket=s").session()).isEqualTo(SessionOptions.DEFAULT);
+        assertThat(parse("image=a,socket=s,in-order").session()).isEqualTo(new SessionOptions(true, false, false));
+        assertThat(parse("image=a,socket=s,order-platform").session())
+                .isEqualTo(new SessionOptions(false, true, false));
+        assertThat(parse("image=a,socket=s,in-band=on").session()).isEqualTo(new SessionOptions(false, false, true));
     }
 
     @Test
@@ -183,7 +207,7 @@ class DiskSpecTest {
                 assertThat(e).hasMessageStartingWith("--" + key + ": ").hasMessageNotContaining("no such key");
             }
         }
-        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(21);
+        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(25);
     }
 
     @Test

@@ -199,4 +199,28 @@ class UmlGuestIT {
             vublk.stop(socket);
         }
     }
+
+    /** Each guest waits for the other before it reads, so they are there at the same time. */
+    @Test
+    void shouldServeTwoGuestsThatReadOneDisk() throws Exception {
+        Path image = DiskImages.sparse(directory, "disk.img", 64 * DiskImages.MIB);
+        DiskImages.run("mkfs.ext4", "-q", "-F", "-d", "/etc/ssl", image.toString());
+        Path share = Files.createDirectory(directory.resolve("share"));
+        Path socket = socket("disk.sock");
+        try (VublkProcess vublk = VublkProcess.export(
+                        directory, 1, image.toString(), "--socket", socket.toString(), "-r", "--clients", "2");
+                Guest.Running first = reader(socket, share, "ME=1 OTHER=2");
+                Guest.Running second = reader(socket, share, "ME=2 OTHER=1")) {
+            assertThat(first.succeeds()).contains("read beside 2");
+            assertThat(second.succeeds()).contains("read beside 1");
+            vublk.stop(socket);
+        }
+    }
+
+    private static Guest.Running reader(Path socket, Path share, String environment) throws Exception {
+        return Guest.uml("read-together", socket)
+                .with("GUEST_SHARE", share.toString())
+                .withScriptEnvironment(environment)
+                .start();
+    }
 }

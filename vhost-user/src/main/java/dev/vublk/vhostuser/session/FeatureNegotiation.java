@@ -14,23 +14,34 @@ final class FeatureNegotiation {
     private static final long RING_AND_TRANSPORT_FEATURES = VirtioFeature.VIRTIO_F_INDIRECT_DESC
             | VirtioFeature.VIRTIO_F_EVENT_IDX
             | VirtioFeature.VHOST_USER_F_PROTOCOL_FEATURES
-            | VirtioFeature.VIRTIO_F_VERSION_1;
+            | VirtioFeature.VIRTIO_F_VERSION_1
+            // An eventfd carries no data, and a device that looks at its ring needs none.
+            | VirtioFeature.VIRTIO_F_NOTIFICATION_DATA
+            // Each ring stops and starts by itself; how the driver asks for it is the front end's.
+            | VirtioFeature.VIRTIO_F_RING_RESET;
 
     private static final long PROTOCOL_FEATURES = ProtocolFeature.MQ.mask()
             | ProtocolFeature.REPLY_ACK.mask()
             | ProtocolFeature.BACKEND_REQ.mask()
             | ProtocolFeature.CONFIG.mask()
-            | ProtocolFeature.CONFIGURE_MEM_SLOTS.mask();
+            | ProtocolFeature.RESET_DEVICE.mask()
+            | ProtocolFeature.CONFIGURE_MEM_SLOTS.mask()
+            | ProtocolFeature.STATUS.mask();
 
     private final long offered;
+    private final long protocolOffered;
     private long acked;
     private boolean areAcked;
     private long protocolAcked;
 
-    FeatureNegotiation(long deviceFeatures, boolean packedRings) {
+    FeatureNegotiation(long deviceFeatures, boolean packedRings, SessionOptions options) {
         this.offered = (deviceFeatures & DEVICE_FEATURES)
                 | RING_AND_TRANSPORT_FEATURES
-                | (packedRings ? VirtioFeature.VIRTIO_F_RING_PACKED : 0);
+                | (packedRings ? VirtioFeature.VIRTIO_F_RING_PACKED : 0)
+                | (options.inOrder() ? VirtioFeature.VIRTIO_F_IN_ORDER : 0)
+                | (options.orderPlatform() ? VirtioFeature.VIRTIO_F_ORDER_PLATFORM : 0);
+        this.protocolOffered =
+                PROTOCOL_FEATURES | (options.inBandNotifications() ? ProtocolFeature.INBAND_NOTIFICATIONS.mask() : 0);
     }
 
     long offered() {
@@ -60,17 +71,23 @@ final class FeatureNegotiation {
         return areAcked ? RingFormat.of(acked) : RingFormat.UNDECIDED;
     }
 
+    /** Forgets what was acknowledged, as a reset does; what the two ends agreed upon about the protocol stays. */
+    void reset() {
+        acked = 0;
+        areAcked = false;
+    }
+
     /** Without protocol features there is no SET_VRING_ENABLE: rings are enabled by SET_FEATURES ("Ring states"). */
     boolean enableRings() {
         return areAcked && (acked & VirtioFeature.VHOST_USER_F_PROTOCOL_FEATURES) == 0;
     }
 
     long protocolOffered() {
-        return PROTOCOL_FEATURES;
+        return protocolOffered;
     }
 
     void acknowledgeProtocol(long features) throws VhostUserProtocolException {
-        checkOffered("protocol features", features, PROTOCOL_FEATURES);
+        checkOffered("protocol features", features, protocolOffered);
         protocolAcked = features;
     }
 

@@ -60,7 +60,7 @@ final class RequestDispatcher {
             throws IOException, VhostUserProtocolException {
         switch (request) {
             case GET_FEATURES -> reply(header, Wire.u64(session.features().offered()));
-            case SET_FEATURES -> session.setFeatures(payload.getLong());
+            case SET_FEATURES -> setFeatures(header, payload.getLong());
             case SET_OWNER -> {} // There is one front end a connection: it is the owner.
             case RESET_OWNER -> session.resetOwner();
             case SET_MEM_TABLE -> session.setMemoryTable(MemoryTable.decode(payload), fds);
@@ -79,6 +79,10 @@ final class RequestDispatcher {
             case SET_BACKEND_REQ_FD -> session.setBackendRequestFd(fds);
             case GET_CONFIG -> getConfig(header, ConfigSpaceAccess.decode(payload));
             case SET_CONFIG -> setConfig(ConfigSpaceAccess.decode(payload), payload);
+            case RESET_DEVICE -> session.resetDevice();
+            case VRING_KICK -> session.kickVring(VringState.decode(payload));
+            case SET_STATUS -> session.setStatus(payload.getLong());
+            case GET_STATUS -> reply(header, Wire.u64(session.status()));
             case GET_MAX_MEM_SLOTS -> reply(header, Wire.u64(MemoryTable.REGIONS_MAX));
             case ADD_MEM_REG -> session.addMemoryRegion(MemoryRegionDescription.decodePadded(payload), fds);
             case REM_MEM_REG -> session.removeMemoryRegion(MemoryRegionDescription.decodePadded(payload));
@@ -89,6 +93,17 @@ final class RequestDispatcher {
         }
         if (request.replyRule() == ReplyRule.ACK && header.needsReply()) {
             reply(header, Wire.u64(ACK_OK));
+        }
+    }
+
+    private void setFeatures(MessageHeader header, long features) throws VhostUserProtocolException {
+        try {
+            session.setFeatures(features);
+        } catch (VhostUserProtocolException e) {
+            if (header.needsReply() || !session.refusesFeaturesByStatus()) {
+                throw e;
+            }
+            session.warn(e.reason()); // The front end looks for FEATURES_OK, and does not find it.
         }
     }
 

@@ -11,22 +11,36 @@ import dev.vublk.vhostuser.socket.VhostUserConnection;
 import dev.vublk.vhostuser.socket.VhostUserListener;
 import dev.vublk.vhostuser.socket.VhostUserMessage;
 import java.io.IOException;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Supplier;
-import org.jspecify.annotations.Nullable;
 
 /**
- * One device on one socket: serves one front end after the other, each with a session and a device of its own.
+ * One disk or other device on one socket: serves front ends one after the other, or several at once, each with a session and a
+ * device of its own.
  *
  * <p>{@link #run} and {@link #notifyConfigChanged} run on the control loop; {@link #close} may be called from any thread.
  */
 public final class VhostUserServer implements AutoCloseable {
+    private final SessionOptions options;
+    private final ControlContext control;
     private final Supplier<VhostUserDevice> devices;
     private final VhostUserListener listener;
-    private @Nullable VhostUserSession session;
+    private final List<VhostUserSession> sessions = new CopyOnWriteArrayList<>();
 
-    public VhostUserServer(ListenerOptions options, ControlContext control, Supplier<VhostUserDevice> devices) {
+    public VhostUserServer(ListenerOptions listener, ControlContext control, Supplier<VhostUserDevice> devices) {
+        this(listener, SessionOptions.DEFAULT, control, devices);
+    }
+
+    public VhostUserServer(
+            ListenerOptions listener,
+            SessionOptions options,
+            ControlContext control,
+            Supplier<VhostUserDevice> devices) {
+        this.options = requireNonNull(options, "options");
+        this.control = requireNonNull(control, "control");
         this.devices = requireNonNull(devices, "devices");
-        this.listener = new VhostUserListener(options, control, this::serve);
+        this.listener = new VhostUserListener(listener, control, this::serve);
     }
 
     /** Makes the socket; front ends can connect from then on. The exception says in one line why that cannot be. */
@@ -40,11 +54,13 @@ public final class VhostUserServer implements AutoCloseable {
     }
 
     private void serve(VhostUserConnection connection) {
-        try (VhostUserSession served = new VhostUserSession(connection.name(), devices.get())) {
-            session = served;
-            exchange(connection, served);
-        } finally {
-            session = null;
+        try (VhostUserSession served = new VhostUserSession(connection.name(), devices.get(), options, control)) {
+            sessions.add(served);
+            try {
+                exchange(connection, served);
+            } finally {
+                sessions.remove(served);
+            }
         }
     }
 
@@ -64,15 +80,19 @@ public final class VhostUserServer implements AutoCloseable {
     }
 
     /**
-     * Tells the front end, if there is one that listens, that the configuration space has changed. Best effort.
+     * Tells every front end that listens that the configuration space has changed. Best effort.
      *
-     * @return whether the message went out
+     * @return whether there is any, and the message went out to all that are connected
      */
     public boolean notifyConfigChanged() {
-        return session != null && session.notifyConfigChanged();
+        boolean told = !sessions.isEmpty();
+        for (VhostUserSession session : sessions) {
+            told &= session.notifyConfigChanged();
+        }
+        return told;
     }
 
-    /** Ends the present session and makes {@link #run} return; removes the socket file. Does not wait. */
+    /** Ends the present sessions and makes {@link #run} return; removes the socket file. Does not wait. */
     @Override
     public void close() {
         listener.close();

@@ -3,6 +3,8 @@ package dev.vublk.vhostuser.session;
 
 import static java.util.Objects.requireNonNull;
 
+import dev.vublk.vhostuser.ControlContext;
+import dev.vublk.vhostuser.QueueEvents;
 import dev.vublk.vhostuser.VhostUserDevice;
 import dev.vublk.vhostuser.memory.GuestMemory;
 import dev.vublk.vhostuser.memory.MappedMemory;
@@ -10,6 +12,7 @@ import dev.vublk.vhostuser.protocol.BackendRequest;
 import dev.vublk.vhostuser.protocol.ConfigSpaceAccess;
 import dev.vublk.vhostuser.protocol.MemoryRegionDescription;
 import dev.vublk.vhostuser.protocol.MemoryTable;
+import dev.vublk.vhostuser.protocol.ProtocolFeature;
 import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
 import dev.vublk.vhostuser.protocol.VringAddress;
 import dev.vublk.vhostuser.protocol.VringFd;
@@ -28,21 +31,26 @@ import org.jspecify.annotations.Nullable;
  * <p>A method throws {@link VhostUserProtocolException} when it refuses; the state is then as it was before, except that
  * rings that had to be stopped for the change may stay so.
  */
-final class VhostUserSession implements AutoCloseable {
+final class VhostUserSession implements QueueEvents, AutoCloseable {
     private static final Logger LOGGER = LogManager.getLogger(VhostUserSession.class);
 
     private final String name;
     private final VhostUserDevice device;
+    private final ControlContext control;
     private final FeatureNegotiation features;
+    private final DeviceStatus status = new DeviceStatus();
+    private final InBandSignals inBandSignals = new InBandSignals();
     private final Vring[] vrings;
     private MappedMemory memory = new MappedMemory();
     private @Nullable BackendRequestChannel backendRequests;
     private boolean warned;
 
-    VhostUserSession(String name, VhostUserDevice device) {
+    VhostUserSession(String name, VhostUserDevice device, SessionOptions options, ControlContext control) {
         this.name = requireNonNull(name, "name");
         this.device = requireNonNull(device, "device");
-        this.features = new FeatureNegotiation(device.deviceFeatures(), device.packedRings());
+        this.control = requireNonNull(control, "control");
+        device.attach(this);
+        this.features = new FeatureNegotiation(device.deviceFeatures(), device.packedRings(), options);
         this.vrings = new Vring[device.queueCountMax()];
         Arrays.setAll(vrings, i -> new Vring(i, device));
     }
@@ -65,7 +73,8 @@ final class VhostUserSession implements AutoCloseable {
 
     void setFeatures(long acked) throws VhostUserProtocolException {
         // QEMU sends them twice, the second time with rings set up: the same again changes nothing.
-        if (features.acknowledge(acked)) {
+        boolean changed = acknowledge(acked);
+        if (changed) {
             stopAll();
             device.featuresAcked(acked);
         }
@@ -77,8 +86,57 @@ final class VhostUserSession implements AutoCloseable {
         startAllReady();
     }
 
+    private boolean acknowledge(long acked) throws VhostUserProtocolException {
+        boolean taken = false;
+        try {
+            boolean changed = features.acknowledge(acked);
+            taken = true;
+            return changed;
+        } finally {
+            status.featuresTaken(taken);
+        }
+    }
+
+    /** With a status field, a front end finds out there that its features were refused (FEATURES_OK). */
+    boolean refusesFeaturesByStatus() {
+        return features.allows(ProtocolFeature.STATUS);
+    }
+
     void setProtocolFeatures(long acked) throws VhostUserProtocolException {
         features.acknowledgeProtocol(acked);
+        boolean inBand = features.allows(ProtocolFeature.INBAND_NOTIFICATIONS);
+        for (Vring vring : vrings) {
+            vring.inBand(inBand);
+        }
+    }
+
+    // ---- reset and status
+
+    /** RESET_DEVICE: everything that the driver set up and chose is forgotten; memory and descriptors stay. */
+    void resetDevice() {
+        resetRings();
+        device.featuresAcked(0);
+    }
+
+    /**
+     * Status 0 is a reset. But QEMU sends it also when it pauses the machine and goes on later, and then does not tell again
+     * that the guest had chosen write-through: so the device keeps that choice, as it does without this message.
+     */
+    void setStatus(long value) throws VhostUserProtocolException {
+        if (status.set(value)) {
+            resetRings();
+        }
+    }
+
+    long status() {
+        return status.get();
+    }
+
+    private void resetRings() {
+        for (Vring vring : vrings) {
+            vring.reset();
+        }
+        features.reset();
     }
 
     int queueCount() {
@@ -94,12 +152,29 @@ final class VhostUserSession implements AutoCloseable {
 
     void setBackendRequestFd(AncillaryFds fds) {
         closeBackendRequests();
-        backendRequests = new BackendRequestChannel(fds.take(0));
+        BackendRequestChannel channel = new BackendRequestChannel(fds.take(0), control);
+        backendRequests = channel;
+        inBandSignals.useChannel(channel);
     }
 
     /** Tells the front end to read the configuration again; best effort. Returns whether the message went out. */
     boolean notifyConfigChanged() {
         return backendRequests != null && backendRequests.send(BackendRequest.CONFIG_CHANGE_MSG);
+    }
+
+    @Override
+    public void onUsed(int queueIndex) {
+        inBandSignals.call(queueIndex);
+    }
+
+    @Override
+    public void onBroken(int queueIndex) {
+        if (vrings[queueIndex].signalsErrorsInBand()) {
+            inBandSignals.error(queueIndex);
+        }
+        if (status.breaks() && features.allows(ProtocolFeature.STATUS)) {
+            notifyConfigChanged(); // Virtio 1.2 section 2.1.2: the driver then finds DEVICE_NEEDS_RESET.
+        }
     }
 
     // ---- configuration space
@@ -191,6 +266,17 @@ final class VhostUserSession implements AutoCloseable {
 
     int vringBase(VringState state) throws VhostUserProtocolException {
         return vring(state.index()).stopAndForgetKick();
+    }
+
+    /** VRING_KICK. */
+    void kickVring(VringState state) throws VhostUserProtocolException {
+        if (state.num() != 0) {
+            throw new VhostUserProtocolException(
+                    "VRING_KICK with " + Integer.toUnsignedLong(state.num()) + ", which is reserved");
+        }
+        Vring vring = vring(state.index());
+        vring.kick();
+        startIfReady(vring);
     }
 
     void setVringKick(VringFd which, AncillaryFds fds) throws VhostUserProtocolException {
@@ -293,6 +379,7 @@ final class VhostUserSession implements AutoCloseable {
 
     private void closeBackendRequests() {
         if (backendRequests != null) {
+            inBandSignals.useChannel(null);
             backendRequests.close();
             backendRequests = null;
         }

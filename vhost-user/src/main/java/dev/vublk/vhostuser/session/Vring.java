@@ -23,7 +23,8 @@ import org.jspecify.annotations.Nullable;
  * </pre>
  */
 final class Vring implements AutoCloseable {
-    private static final int NO_FD = -1;
+    private static final int NO_FD = VirtqueueSetup.NO_FD;
+    private static final int IN_BAND = VirtqueueSetup.IN_BAND;
 
     private final int index;
     private final VhostUserDevice device;
@@ -35,6 +36,12 @@ final class Vring implements AutoCloseable {
     private int callFd = NO_FD;
     private int errFd = NO_FD;
     private boolean kickGiven;
+    private boolean callGiven;
+    private boolean errGiven;
+
+    /** Where no descriptor was given, messages take its place. */
+    private boolean inBand;
+
     private boolean enabled;
     private boolean running;
 
@@ -74,8 +81,23 @@ final class Vring implements AutoCloseable {
         // A front end that reconnected kicks only for new requests: those already in the ring must be looked for.
         boolean startNow = resumed || format.isInUse(startBase, desc, used, size);
         device.startQueue(new VirtqueueSetup(
-                index, size, startBase, desc, avail, used, features, kickFd, callFd, errFd, startNow, memory));
+                index,
+                size,
+                startBase,
+                desc,
+                avail,
+                used,
+                features,
+                kickFd,
+                callGiven ? callFd : absentFd(),
+                errGiven ? errFd : absentFd(),
+                startNow,
+                memory));
         running = true;
+    }
+
+    private int absentFd() {
+        return inBand ? IN_BAND : NO_FD;
     }
 
     private long translate(GuestMemory memory, long userAddress, long lengthBytes, int alignment)
@@ -136,6 +158,28 @@ final class Vring implements AutoCloseable {
         }
     }
 
+    /** Whether notifications may go as messages (INBAND_NOTIFICATIONS), from the next start on. */
+    void inBand(boolean newInBand) {
+        inBand = newInBand;
+    }
+
+    boolean signalsErrorsInBand() {
+        return inBand && !errGiven;
+    }
+
+    /** VRING_KICK: kicks a ring that runs; one that waits for its first kick need not wait any longer. */
+    void kick() {
+        if (running) {
+            device.kickQueue(index);
+            return;
+        }
+        resumed = true; // What it is kicked for lies in the ring when it starts.
+        if (!kickGiven) {
+            kickGiven = true;
+            kickFd = IN_BAND;
+        }
+    }
+
     /** Takes the kick descriptor over; -1: the driver never kicks. */
     void setKickFd(int newFd) {
         stop();
@@ -152,6 +196,7 @@ final class Vring implements AutoCloseable {
         }
         closeFd(callFd);
         callFd = newFd;
+        callGiven = true;
         if (newFd != NO_FD) {
             // A completion may have been signalled on the descriptor before this one, which nobody read any more:
             // without
@@ -168,6 +213,20 @@ final class Vring implements AutoCloseable {
         }
         closeFd(errFd);
         errFd = newFd;
+        errGiven = true;
+    }
+
+    /**
+     * Stops the ring and forgets what a driver sets up anew. Call and error descriptors stay: they are the front end's, and QEMU
+     * gives them once a connection.
+     */
+    void reset() {
+        stopAndForgetKick();
+        enabled = false;
+        size = 0;
+        base = 0;
+        addresses = null;
+        resumed = false;
     }
 
     /** GET_VRING_BASE: stops the ring until the next SET_VRING_KICK, and says where it stopped. */
@@ -191,7 +250,7 @@ final class Vring implements AutoCloseable {
     }
 
     private static void closeFd(int fd) {
-        if (fd != NO_FD) {
+        if (fd >= 0) {
             FileDescriptor.close(fd);
         }
     }

@@ -13,17 +13,28 @@ import org.jspecify.annotations.Nullable;
  * @param mode permission bits of the socket file: who may connect
  * @param owner name or number of the user that is to own the socket file, or null
  * @param group name or number of its group, or null
+ * @param clientsMax how many front ends are served at once, at least 1
  */
 public record ListenerOptions(
         @Nullable String path,
         int inheritedFd,
         int mode,
         @Nullable String owner,
-        @Nullable String group) {
+        @Nullable String group,
+        int clientsMax) {
     /** Only the user that runs the back end may connect: whoever may, can read and write the disk. */
     public static final int MODE_DEFAULT = 0600;
 
+    /** One front end at a time. */
+    public ListenerOptions(
+            @Nullable String path, int inheritedFd, int mode, @Nullable String owner, @Nullable String group) {
+        this(path, inheritedFd, mode, owner, group, 1);
+    }
+
     public ListenerOptions {
+        if (clientsMax < 1) {
+            throw new IllegalArgumentException("clientsMax " + clientsMax);
+        }
         if ((path == null) == (inheritedFd < 0)) {
             throw new IllegalArgumentException("either a path or an inherited socket");
         }
@@ -42,15 +53,19 @@ public record ListenerOptions(
     }
 
     public ListenerOptions withMode(int newMode) {
-        return new ListenerOptions(path, inheritedFd, newMode, owner, group);
+        return new ListenerOptions(path, inheritedFd, newMode, owner, group, clientsMax);
     }
 
     public ListenerOptions withOwner(@Nullable String newOwner) {
-        return new ListenerOptions(path, inheritedFd, mode, newOwner, group);
+        return new ListenerOptions(path, inheritedFd, mode, newOwner, group, clientsMax);
     }
 
     public ListenerOptions withGroup(@Nullable String newGroup) {
-        return new ListenerOptions(path, inheritedFd, mode, owner, newGroup);
+        return new ListenerOptions(path, inheritedFd, mode, owner, newGroup, clientsMax);
+    }
+
+    public ListenerOptions withClientsMax(int newClientsMax) {
+        return new ListenerOptions(path, inheritedFd, mode, owner, group, newClientsMax);
     }
 
     /** For messages. */

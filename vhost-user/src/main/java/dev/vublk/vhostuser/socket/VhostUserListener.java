@@ -11,12 +11,13 @@ import dev.vublk.vhostuser.linux.FileDescriptor;
 import dev.vublk.vhostuser.linux.UnixSocket;
 import java.io.IOException;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.IntConsumer;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Accepts front ends, one at a time; the next waits in the backlog until the one before has left.
+ * Accepts front ends, as many at a time as the options say; the next waits in the backlog until one has left.
  *
  * <p>{@link #run} runs on the control loop; {@link #close} may be called from any thread and makes it return.
  */
@@ -37,6 +38,7 @@ public final class VhostUserListener implements AutoCloseable {
     private final ControlContext control;
     private final ConnectionHandler handler;
     private final WaitCancel cancel;
+    private final ConnectedClients clients;
     private final AtomicReference<State> state = new AtomicReference<>(State.NEW);
 
     private int fd = -1;
@@ -51,6 +53,7 @@ public final class VhostUserListener implements AutoCloseable {
         this.control = requireNonNull(control, "control");
         this.handler = requireNonNull(handler, "handler");
         this.cancel = control.newWaitCancel();
+        this.clients = new ConnectedClients(options.clientsMax(), control, this::serve);
     }
 
     /** Makes the socket, or takes the inherited one over. Front ends can connect from then on. */
@@ -118,7 +121,7 @@ public final class VhostUserListener implements AutoCloseable {
             if (connected) {
                 int connectionFd = fd;
                 fd = -1; // The connection owns it now.
-                serve(connectionFd);
+                serve(connectionFd, cancel);
             } else {
                 reserveFd = EventFd.create();
                 acceptLoop();
@@ -132,10 +135,25 @@ public final class VhostUserListener implements AutoCloseable {
     }
 
     private void acceptLoop() throws IOException {
-        while (control.awaitReadable(fd, cancel) && !cancel.isCancelled()) {
+        if (options.clientsMax() == 1) {
+            acceptLoop(connectionFd -> serve(connectionFd, cancel));
+            return;
+        }
+        try {
+            clients.open();
+            acceptLoop(clients::add);
+        } finally {
+            clients.cancelAll();
+            clients.awaitNone();
+            clients.close();
+        }
+    }
+
+    private void acceptLoop(IntConsumer connected) throws IOException {
+        while (clients.awaitRoom(cancel) && control.awaitReadable(fd, cancel) && !cancel.isCancelled()) {
             int result = UnixSocket.accept(fd);
             if (result >= 0) {
-                serve(result);
+                connected.accept(result);
             } else if (result == -Errno.EMFILE || result == -Errno.ENFILE) {
                 turnAway();
             } else if (result != -Errno.EAGAIN && result != -Errno.EINTR && result != -Errno.ECONNABORTED) {
@@ -144,10 +162,10 @@ public final class VhostUserListener implements AutoCloseable {
         }
     }
 
-    private void serve(int connectionFd) {
+    private void serve(int connectionFd, WaitCancel connectionCancel) {
         LOGGER.info("{}: front end connected", options.describe());
         try (VhostUserConnection connection =
-                new VhostUserConnection(connectionFd, options.describe(), control, cancel)) {
+                new VhostUserConnection(connectionFd, options.describe(), control, connectionCancel)) {
             handler.serve(connection);
         } catch (RuntimeException | InternalError e) {
             // InternalError: the guest has truncated memory that we read. One session's failure is not the next one's.
@@ -176,6 +194,7 @@ public final class VhostUserListener implements AutoCloseable {
         removeSocketFile();
         State before = state.getAndSet(State.CLOSED);
         cancel.cancel();
+        clients.cancelAll();
         if (before == State.BOUND) {
             release();
         }

@@ -13,9 +13,10 @@ import dev.vublk.vhostuser.memory.GuestMemory;
  * @param availHostAddress driver area, whole in one region; aligned to 2 bytes, in a packed ring to 4
  * @param usedHostAddress device area, 4-byte aligned, whole in one region
  * @param features acknowledged virtio features
- * @param kickFd eventfd that the driver writes, or -1 when it never kicks (the ring must then be polled)
- * @param callFd eventfd that the device writes, or -1 when the driver polls
- * @param errFd eventfd written when the queue breaks, or -1
+ * @param kickFd eventfd that the driver writes; {@link #NO_FD} when it never kicks (the ring must then be polled), {@link
+ *     #IN_BAND} when it kicks by messages
+ * @param callFd eventfd that the device writes; {@link #NO_FD} when the driver polls, {@link #IN_BAND} when it waits for messages
+ * @param errFd eventfd written when the queue breaks, or {@link #NO_FD}, or {@link #IN_BAND}
  * @param startNow whether to look at the ring at once rather than on the first kick: the ring has been in use before
  * @param memory the guest's memory as of the start
  */
@@ -31,4 +32,10 @@ public record VirtqueueSetup(
         int callFd,
         int errFd,
         boolean startNow,
-        GuestMemory memory) {}
+        GuestMemory memory) {
+    /** There is no descriptor: whoever would be signalled polls. */
+    public static final int NO_FD = -1;
+
+    /** There is no descriptor: a message takes its place (VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS). */
+    public static final int IN_BAND = -2;
+}

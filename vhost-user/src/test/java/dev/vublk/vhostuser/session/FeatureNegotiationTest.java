@@ -27,7 +27,14 @@ final class FeatureNegotiationTest {
     void shouldOfferTheDevicesFeaturesAndThoseOfTheRing() throws Exception {
         try (SessionUnderTest session = new SessionUnderTest(directory)) {
             assertThat(session.frontend.getFeatures())
-                    .isEqualTo(RecordingDevice.FEATURES | 1L << 28 | 1L << 29 | 1L << 30 | 1L << 32 | RING_PACKED);
+                    .isEqualTo(RecordingDevice.FEATURES
+                            | 1L << 28
+                            | 1L << 29
+                            | 1L << 30
+                            | 1L << 32
+                            | RING_PACKED
+                            | 1L << 38
+                            | 1L << 40);
         }
     }
 
@@ -129,7 +136,26 @@ final class FeatureNegotiationTest {
                             | ProtocolFeature.REPLY_ACK.mask()
                             | ProtocolFeature.BACKEND_REQ.mask()
                             | ProtocolFeature.CONFIG.mask()
-                            | ProtocolFeature.CONFIGURE_MEM_SLOTS.mask());
+                            | ProtocolFeature.RESET_DEVICE.mask()
+                            | ProtocolFeature.CONFIGURE_MEM_SLOTS.mask()
+                            | ProtocolFeature.STATUS.mask());
+        }
+    }
+
+    @Test
+    void shouldOfferWhatCostsSomethingOnlyWhenAskedFor() throws Exception {
+        long plain;
+        long plainProtocol;
+        try (SessionUnderTest session = new SessionUnderTest(directory)) {
+            plain = session.frontend.getFeatures();
+            plainProtocol = session.frontend.getProtocolFeatures();
+        }
+        try (SessionUnderTest session = new SessionUnderTest(directory, new SessionOptions(true, true, true))) {
+            assertThat(session.frontend.getFeatures()).isEqualTo(plain | 1L << 35 | 1L << 36);
+            assertThat(session.frontend.getProtocolFeatures()).isEqualTo(plainProtocol | 1L << 14);
+            session.negotiate();
+            assertThat(session.device.calls.getLast())
+                    .isEqualTo("features " + Long.toHexString((plain & ~RING_PACKED) | 1L << 35 | 1L << 36));
         }
     }
 

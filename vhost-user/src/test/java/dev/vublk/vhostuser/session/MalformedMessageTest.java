@@ -30,7 +30,9 @@ final class MalformedMessageTest {
             ProtocolFeature.REPLY_ACK,
             ProtocolFeature.BACKEND_REQ,
             ProtocolFeature.CONFIG,
-            ProtocolFeature.CONFIGURE_MEM_SLOTS);
+            ProtocolFeature.RESET_DEVICE,
+            ProtocolFeature.CONFIGURE_MEM_SLOTS,
+            ProtocolFeature.STATUS);
 
     /** Known to the protocol and gated by nothing, but not served. */
     private static final Set<FrontendRequest> UNGATED_UNSERVED =

@@ -9,6 +9,7 @@ import dev.vublk.vhostuser.frontend.FrontendMemory;
 import dev.vublk.vhostuser.frontend.VhostUserFrontend;
 import dev.vublk.vhostuser.linux.EventFd;
 import dev.vublk.vhostuser.linux.FileDescriptor;
+import dev.vublk.vhostuser.socket.ListenerOptions;
 import dev.vublk.vhostuser.virtqueue.VirtioFeature;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -32,7 +33,12 @@ final class SessionUnderTest implements AutoCloseable {
     private final List<Integer> eventFds = new ArrayList<>();
 
     SessionUnderTest(Path directory) throws Exception {
-        backend = new BackendUnderTest(directory);
+        this(directory, SessionOptions.DEFAULT);
+    }
+
+    SessionUnderTest(Path directory, SessionOptions options) throws Exception {
+        backend = new BackendUnderTest(
+                ListenerOptions.atPath(directory.resolve("vhost.sock").toString()), options);
         frontend = backend.connect();
         device = backend.nextDevice();
     }
