@@ -10,7 +10,7 @@ package dev.vublk.blockdev;
  * @param engine how reads and writes are carried out
  * @param discard whether discards are passed on ({@code unmap}) or ignored
  * @param logicalBlockBytes block size to present, 0 for the disk's own
- * @param locking whether image locks are taken
+ * @param locking whether and when image locks are taken
  * @param shareRw whether others may write the image at the same time (for migration)
  * @param forceShare open without regard to anybody's locks (read-only only, as QEMU's {@code force-share})
  */
@@ -21,7 +21,7 @@ public record BlockOptions(
         IoEngine engine,
         boolean discard,
         int logicalBlockBytes,
-        boolean locking,
+        Locking locking,
         boolean shareRw,
         boolean forceShare) {
 
@@ -67,8 +67,20 @@ public record BlockOptions(
         THREADS
     }
 
+    /** When the image is locked against other programs. */
+    public enum Locking {
+        /** From the opening on. */
+        ON,
+        /**
+         * When a guest begins to use the disk: for the receiving side of a migration, which is started while the sending side
+         * still has the image.
+         */
+        DEFERRED,
+        OFF
+    }
+
     /** Options with every default: write-back, engine by what the loop has, locks taken, discards passed on. */
     public static BlockOptions defaults(String image) {
-        return new BlockOptions(image, false, CacheMode.WRITEBACK, IoEngine.AUTO, true, 0, true, false, false);
+        return new BlockOptions(image, false, CacheMode.WRITEBACK, IoEngine.AUTO, true, 0, Locking.ON, false, false);
     }
 }

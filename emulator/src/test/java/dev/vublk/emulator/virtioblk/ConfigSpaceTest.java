@@ -49,7 +49,7 @@ final class ConfigSpaceTest {
                         BlockOptions.IoEngine.AUTO,
                         true,
                         blockBytes,
-                        true,
+                        BlockOptions.Locking.ON,
                         false,
                         false));
     }

@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
+import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.emulator.DiskConfig;
 import dev.vublk.emulator.virtioblk.VirtioBlkSettings;
 import dev.vublk.vhostuser.session.SessionOptions;
@@ -40,7 +41,7 @@ class DiskSpecTest {
         assertThat(disk)
                 .isEqualTo(new DiskConfig(
                         new BlockOptions(
-                                "a.img", true, CacheMode.NONE, IoEngine.THREADS, false, 4096, false, true, true),
+                                "a.img", true, CacheMode.NONE, IoEngine.THREADS, false, 4096, Locking.OFF, true, true),
                         new ListenerOptions("a.sock", -1, 0660, "root", "0"),
                         new VirtioBlkSettings("S1", 3, 256, 254, false, false, 16)));
     }
@@ -83,7 +84,7 @@ class DiskSpecTest {
         assertThat(disk.block().readOnly()).isTrue();
         assertThat(disk.block().shareRw()).isTrue();
         assertThat(disk.block().forceShare()).isTrue();
-        assertThat(disk.block().locking()).isTrue();
+        assertThat(disk.block().locking()).isEqualTo(Locking.ON);
         assertThat(disk.device().writeZeroes()).isTrue();
     }
 
@@ -137,7 +138,7 @@ class DiskSpecTest {
         assertThat(parse("image=/var/disk/a b.img,socket=s").device().serial()).isEqualTo("a_b.img");
         assertThat(parse("image=0123456789-0123456789.img,socket=s").device().serial())
                 .isEqualTo("56789-0123456789.img")
-                .hasSize(24);
+                .hasSize(20);
         assertThat(parse("image=/,socket=s").device().serial()).isEqualTo("/");
     }
 
@@ -175,7 +176,7 @@ class DiskSpecTest {
                 "image=a,socket=s,block-size=128K | block-size: '131072' is no power of two from 512 to 65536",
                 "image=a,socket=s,block-size=x | block-size: 'x' is no size such as 512, 4K or 64MiB",
                 "image=a,socket=s,read-only=yes | read-only: 'yes' is neither on nor off",
-                "image=a,socket=s,locking=1 | locking: '1' is neither on nor off",
+                "image=a,socket=s,locking=1 | locking: '1' is none of [on, deferred, off]",
                 "image=a,socket=s,discard=maybe | discard: 'maybe' is neither unmap nor ignore",
                 "image=a,socket=s,cache=fast | cache: 'fast' is none of [none, writeback, writethrough, directsync, unsafe]",
                 "image=a,socket=s,engine=aio | engine: 'aio' is none of [auto, io_uring, threads]",
@@ -207,7 +208,7 @@ class DiskSpecTest {
                 assertThat(e).hasMessageStartingWith("--" + key + ": ").hasMessageNotContaining("no such key");
             }
         }
-        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(20);
+        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(24);
     }
 
     @Test

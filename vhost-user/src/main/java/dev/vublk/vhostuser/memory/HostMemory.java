@@ -24,6 +24,8 @@ public final class HostMemory {
     private static final ValueLayout.OfLong LONG_UNALIGNED =
             ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final VarHandle SHORT_HANDLE = SHORT.varHandle();
+    private static final VarHandle LONG_HANDLE =
+            ValueLayout.JAVA_LONG.withOrder(ByteOrder.LITTLE_ENDIAN).varHandle();
 
     private HostMemory() {}
 
@@ -68,6 +70,14 @@ public final class HostMemory {
 
     public static void putLong(long address, long value) {
         ALL.set(LONG_UNALIGNED, address, value);
+    }
+
+    /**
+     * Sets the bits of {@code mask} in the long at an 8-byte aligned address, atomically against other processes too. The
+     * memory must not be able to vanish: the JVM would end here.
+     */
+    public static void orLong(long address, long mask) {
+        LONG_HANDLE.getAndBitwiseOr(ALL, address, mask);
     }
 
     /** Copies bytes out of memory. */

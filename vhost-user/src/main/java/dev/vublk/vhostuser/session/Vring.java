@@ -4,10 +4,12 @@ package dev.vublk.vhostuser.session;
 import dev.vublk.vhostuser.VhostUserDevice;
 import dev.vublk.vhostuser.linux.EventFd;
 import dev.vublk.vhostuser.linux.FileDescriptor;
+import dev.vublk.vhostuser.memory.DirtyLog;
 import dev.vublk.vhostuser.memory.GuestMemory;
 import dev.vublk.vhostuser.memory.HostMemory;
 import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
 import dev.vublk.vhostuser.protocol.VringAddress;
+import dev.vublk.vhostuser.virtqueue.QueueLog;
 import dev.vublk.vhostuser.virtqueue.VirtqueueLayout;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
 import org.jspecify.annotations.Nullable;
@@ -54,6 +56,8 @@ final class Vring implements AutoCloseable {
 
     private boolean enabled;
     private boolean running;
+    private @Nullable DirtyLog log;
+    private int logEventFd = NO_FD;
 
     /** The device ran the ring up to the present base: a kick for what lies behind it may have been taken already. */
     private boolean resumed;
@@ -99,7 +103,8 @@ final class Vring implements AutoCloseable {
                 callGiven ? callFd : absentFd(),
                 errGiven ? errFd : absentFd(),
                 startNow,
-                memory));
+                memory,
+                queueLog()));
         running = true;
     }
 
@@ -170,10 +175,32 @@ final class Vring implements AutoCloseable {
                 || newAddresses.usedUserAddress() % USED_ALIGNMENT != 0) {
             throw new VhostUserProtocolException("ring " + index + " has misaligned addresses");
         }
-        if (!newAddresses.equals(addresses)) {
+        VringAddress old = addresses;
+        if (old == null || !newAddresses.isSameRing(old)) {
             stop();
-            addresses = newAddresses;
         }
+        addresses = newAddresses;
+        if (running && log != null) {
+            device.setLog(index, queueLog()); // A migration begins or ends; the ring runs on.
+        }
+    }
+
+    /** Logs writes from now on, or no more (null); the descriptor is borrowed. Nothing more is written to the old log. */
+    void logTo(@Nullable DirtyLog newLog, int newLogEventFd) {
+        log = newLog;
+        logEventFd = newLogEventFd;
+        if (running) {
+            device.setLog(index, queueLog());
+        }
+    }
+
+    private @Nullable QueueLog queueLog() {
+        DirtyLog pages = log;
+        VringAddress at = addresses;
+        if (pages == null || at == null) {
+            return null;
+        }
+        return new QueueLog(pages, at.isLogged() ? at.logGuestAddress() : QueueLog.UNLOGGED, logEventFd);
     }
 
     /** Whether notifications may go as messages (INBAND_NOTIFICATIONS), from the next start on. */

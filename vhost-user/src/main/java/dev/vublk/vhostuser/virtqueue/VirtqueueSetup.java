@@ -2,6 +2,7 @@
 package dev.vublk.vhostuser.virtqueue;
 
 import dev.vublk.vhostuser.memory.GuestMemory;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Everything a queue needs to start, checked by the control side and handed to its IOThread once.
@@ -19,6 +20,7 @@ import dev.vublk.vhostuser.memory.GuestMemory;
  * @param errFd eventfd written when the queue breaks, or {@link #NO_FD}, or {@link #IN_BAND}
  * @param startNow whether to look at the ring at once rather than on the first kick: the ring has been in use before
  * @param memory the guest's memory as of the start
+ * @param log where to log what is written, or null
  */
 public record VirtqueueSetup(
         int queueIndex,
@@ -32,7 +34,8 @@ public record VirtqueueSetup(
         int callFd,
         int errFd,
         boolean startNow,
-        GuestMemory memory) {
+        GuestMemory memory,
+        @Nullable QueueLog log) {
     /** There is no descriptor: whoever would be signalled polls. */
     public static final int NO_FD = -1;
 

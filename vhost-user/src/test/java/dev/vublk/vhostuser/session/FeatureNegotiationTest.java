@@ -24,8 +24,14 @@ final class FeatureNegotiationTest {
     void shouldOfferTheDevicesFeaturesAndThoseOfTheRing() throws Exception {
         try (SessionUnderTest session = new SessionUnderTest(directory)) {
             assertThat(session.frontend.getFeatures())
-                    .isEqualTo(
-                            RecordingDevice.FEATURES | 1L << 28 | 1L << 29 | 1L << 30 | 1L << 32 | 1L << 38 | 1L << 40);
+                    .isEqualTo(RecordingDevice.FEATURES
+                            | 1L << 26
+                            | 1L << 28
+                            | 1L << 29
+                            | 1L << 30
+                            | 1L << 32
+                            | 1L << 38
+                            | 1L << 40);
         }
     }
 
@@ -124,12 +130,14 @@ final class FeatureNegotiationTest {
         try (SessionUnderTest session = new SessionUnderTest(directory)) {
             assertThat(session.frontend.getProtocolFeatures())
                     .isEqualTo(ProtocolFeature.MQ.mask()
+                            | ProtocolFeature.LOG_SHMFD.mask()
                             | ProtocolFeature.REPLY_ACK.mask()
                             | ProtocolFeature.BACKEND_REQ.mask()
                             | ProtocolFeature.CONFIG.mask()
                             | ProtocolFeature.RESET_DEVICE.mask()
                             | ProtocolFeature.CONFIGURE_MEM_SLOTS.mask()
-                            | ProtocolFeature.STATUS.mask());
+                            | ProtocolFeature.STATUS.mask()
+                            | ProtocolFeature.DEVICE_STATE.mask());
         }
     }
 
@@ -146,7 +154,7 @@ final class FeatureNegotiationTest {
             assertThat(session.frontend.getProtocolFeatures()).isEqualTo(plainProtocol | 1L << 14);
             session.negotiate();
             assertThat(session.device.calls.getLast())
-                    .isEqualTo("features " + Long.toHexString(plain | 1L << 35 | 1L << 36));
+                    .isEqualTo("features " + Long.toHexString((plain | 1L << 35 | 1L << 36) & ~(1L << 26)));
         }
     }
 
@@ -154,11 +162,11 @@ final class FeatureNegotiationTest {
     void shouldRefuseProtocolFeaturesNeverOffered() throws Exception {
         try (SessionUnderTest session = new SessionUnderTest(directory)) {
             session.frontend.needReply(true);
-            assertThat(session.frontend.setProtocolFeatures(ProtocolFeature.LOG_SHMFD.mask()))
+            assertThat(session.frontend.setProtocolFeatures(ProtocolFeature.RARP.mask()))
                     .isFalse();
             session.assertAlive();
             session.frontend.needReply(false);
-            session.frontend.setProtocolFeatures(ProtocolFeature.LOG_SHMFD.mask());
+            session.frontend.setProtocolFeatures(ProtocolFeature.RARP.mask());
             session.assertEndedAndServing();
         }
     }

@@ -32,7 +32,9 @@ final class MalformedMessageTest {
             ProtocolFeature.CONFIG,
             ProtocolFeature.RESET_DEVICE,
             ProtocolFeature.CONFIGURE_MEM_SLOTS,
-            ProtocolFeature.STATUS);
+            ProtocolFeature.STATUS,
+            ProtocolFeature.LOG_SHMFD,
+            ProtocolFeature.DEVICE_STATE);
 
     /** Known to the protocol and gated by nothing, but not served. */
     private static final Set<FrontendRequest> UNGATED_UNSERVED =

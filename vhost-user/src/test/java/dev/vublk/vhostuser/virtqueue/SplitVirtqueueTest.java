@@ -60,7 +60,8 @@ class SplitVirtqueueTest {
                 -1,
                 -1,
                 false,
-                memory.snapshot()));
+                memory.snapshot(),
+                null));
     }
 
     private void useQueue(int size, long features) {
