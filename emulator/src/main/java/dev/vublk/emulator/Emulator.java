@@ -3,6 +3,7 @@ package dev.vublk.emulator;
 
 import dev.vublk.blockdev.BlockDrivers;
 import dev.vublk.blockdev.BlockLimits;
+import dev.vublk.emulator.coroutine.Coroutine;
 import dev.vublk.emulator.coroutine.CoroutineSource;
 import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
 import dev.vublk.emulator.iothread.FdMonitorKind;
@@ -56,6 +57,7 @@ public final class Emulator implements AutoCloseable {
      */
     public void start() throws IOException {
         try {
+            Coroutine.warmUp();
             startThreads();
             for (DiskConfig disk : config.disks()) {
                 exports.add(new VhostUserBlkExport(disk, driverOpener, startedControlLoop(), ioThreads));

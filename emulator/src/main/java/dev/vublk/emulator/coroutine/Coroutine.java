@@ -17,6 +17,9 @@ import org.jspecify.annotations.Nullable;
 public final class Coroutine {
     private static final ContinuationScope SCOPE = new ContinuationScope("vublk");
 
+    /** More than the calls after which HotSpot compiles a method with its second compiler (Tier4InvocationThreshold). */
+    private static final int WARM_UP_COROUTINES = 10_000;
+
     private final Continuation continuation;
 
     /** What is being run; null between two pieces of work. */
@@ -31,6 +34,21 @@ public final class Coroutine {
 
     /** Its place in {@link CoroutinePool}'s register of coroutines that are out of the pool. */
     int registerIndex;
+
+    /**
+     * Runs short-lived coroutines until the frames at the base of every coroutine are compiled. Those frames live as long as
+     * their coroutine, and one that was entered interpreted stays so: the virtual machine copies such a stack slowly at each
+     * suspension. Takes some milliseconds; any thread, before the coroutines that are to last are made.
+     */
+    public static void warmUp() {
+        for (int i = 0; i < WARM_UP_COROUTINES; i++) {
+            Coroutine shortLived = new Coroutine();
+            shortLived.start(Coroutine::suspend);
+            shortLived.resume();
+            shortLived.start(Coroutine::suspend);
+            shortLived.resume();
+        }
+    }
 
     /** A new coroutine with nothing to do. */
     public Coroutine() {
