@@ -263,13 +263,13 @@ final class Vring implements AutoCloseable {
 
     /**
      * Stops the ring and forgets what a driver sets up anew. Call and error descriptors stay: they are the front end's, and QEMU
-     * gives them once a connection.
+     * gives them once a connection. So does the base: QEMU (7.2) resets the status of a machine that it pauses or moves before it
+     * asks for it, and every front end gives a new one with a new ring.
      */
     void reset() {
         stopAndForgetKick();
         enabled = false;
         size = 0;
-        base = 0;
         addresses = null;
         resumed = false;
     }

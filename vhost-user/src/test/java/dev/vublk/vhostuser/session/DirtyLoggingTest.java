@@ -253,6 +253,21 @@ final class DirtyLoggingTest {
         assertThat(handOvers()).hasSize(1);
     }
 
+    /** As QEMU 7.2 stops a device with STATUS: the reset first, then the rings one by one, whose bases it needs. */
+    @Test
+    void shouldHandOverAndKeepBasesWhenTheStatusIsResetFirst() throws Exception {
+        setLogBase();
+        setLogAll(true);
+        session.device.basesAtStop.put(0, 1583);
+        session.device.basesAtStop.put(1, 1257);
+        assertThat(session.frontend.set(FrontendRequest.SET_STATUS, Wire.u64(0))).isTrue();
+        assertThat(handOvers()).hasSize(1);
+        assertThat(session.frontend.setVringEnable(0, false)).isTrue();
+        assertThat(session.frontend.getVringBase(0)).isEqualTo(1583);
+        assertThat(session.frontend.getVringBase(1)).isEqualTo(1257);
+        assertThat(handOvers()).hasSize(1);
+    }
+
     /** The migration failed at the last moment, or the guest only reset itself. */
     @Test
     void shouldHandOverAgainWhenRingsRanAgain() throws Exception {
