@@ -8,6 +8,7 @@ usage() {
 usage: bench.sh polling [option...]
        bench.sh fairness [option...]
        bench.sh compare [option...]
+       bench.sh gc [option...]
        bench.sh coroutine-pool [option...]
        bench.sh coroutine-pool --piece [MILLISECONDS]
        bench.sh worker-pool [ROUNDS]
@@ -19,6 +20,8 @@ fairness: two null disks on one IOThread: equally loaded, and one at depth 1 bes
          and latencies, alone and together.
 compare: vublk and qemu-storage-daemon, a null disk and a file on tmpfs, 4k random reads at depths 1, 8, 32 and 64: IOPS and
          CPU time of the back end.
+gc:      whether the back end collects garbage at full load: a file on tmpfs through io_uring, and a null disk, at depth 64, and
+         what a request allocates. Exit status 1 when there was a collection after the warm-up. Needs a JDK (jstat, jcmd).
 
 coroutine-pool: designs of a coroutine pool (none, fixed, unbounded and resized, ours) under the whole path: 1024 requests
          outstanding, depths 1 to 64, uneven load on two IOThreads, the heap around a spike; its options: coroutine-pool
@@ -27,8 +30,8 @@ worker-pool: bursts of 64 and 512 blocking calls on a cold pool: how long the su
          spawns in the submitter and beside ThreadPoolExecutor.
 
   --rounds N        rounds; what is compared follows each other within a round (default 3)
-  --time SECONDS    each measurement (default 1)
-  --warmup SECONDS  before each measurement (default 1)
+  --time SECONDS    each measurement (default 1; gc: 60)
+  --warmup SECONDS  before each measurement (default 1; gc: 10)
   --out FILE        write the tables to FILE as well, as Markdown
 polling only:
   --monitors LIST   such as io_uring,epoll,poll (default all three)
@@ -40,14 +43,14 @@ polling only:
   --spinners on|off a loop of idle priority on each processor (default on): a virtual processor that has gone to sleep takes
                     up to 100 us to wake, which would be all that is measured where the back end sleeps
   --idle-time S     over which the CPU time of idle disks is taken (default 5; 0: not at all)
-compare only:
-  --depths LIST     (default 1,8,32,64)
+compare and gc only:
+  --depths LIST     (default 1,8,32,64; gc: 64)
   --disks LIST      null,file (default both)
 
 environment: VUBLK_OPTS   more options for vublk export, such as --iothread-cpus 0
              CLIENT       a command before the client, such as "taskset -c 1"
              QSD_AIO      io_uring (default), threads or native
-exit status: 0 all measured, 1 something failed (a line says what), 2 wrong arguments
+exit status: 0 all measured, 1 something failed or gc found a collection (a line says what), 2 wrong arguments
 U
 }
 
@@ -74,7 +77,7 @@ run_class() {
 }
 
 case ${1:-} in
-  polling | compare | fairness) experiment=$1 ;;
+  polling | compare | fairness | gc) experiment=$1 ;;
   coroutine-pool)
     [ "${2:-}" != --piece ] || run_class dev.vublk.tools.bench.CoroutinePoolBench "${3:-400}"
     shift
@@ -82,12 +85,13 @@ case ${1:-} in
     ;;
   worker-pool) run_class dev.vublk.tools.bench.WorkerBurstBench "${2:-20}" ;;
   -h | --help) usage; exit 0 ;;
-  '') wrong "which measurement: polling, fairness, compare, coroutine-pool or worker-pool?" ;;
-  *) wrong "'$1' is no measurement: polling, fairness, compare, coroutine-pool or worker-pool" ;;
+  '') wrong "which measurement: polling, fairness, compare, gc, coroutine-pool or worker-pool?" ;;
+  *) wrong "'$1' is no measurement: polling, fairness, compare, gc, coroutine-pool or worker-pool" ;;
 esac
 shift
 rounds=3 time=1 warmup=1 out='' monitors=io_uring,epoll,poll polls=default,0,naive clients=poll,event idle=0,10,100 settle=8
 idle_time=5 spinners=on depths=1,8,32,64 disks=null,file
+[ "$experiment" != gc ] || time=60 warmup=10 depths=64
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
@@ -481,6 +485,59 @@ run_compare() {
       report "| $disk | $depth | $(thousands "$ours") | $(thousands "$theirs") | $(ratio "$ours" "$theirs") | $(printf '%.3f' "$our_cpu") | $(printf '%.3f' "$their_cpu") | $(ratio "$our_cpu" "$their_cpu") |"
     done
   done
+}
+
+# ---- gc
+
+# eden PID: bytes allocated since the last collection.
+eden() {
+  "$jdk/bin/jstat" -gc "$1" | awk 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "EU") column = i } NR == 2 { printf "%d", $column * 1024 }'
+}
+
+run_gc() {
+  local disk depth image pid log before collections allocated requests seconds found=0
+  jdk=$("$here/find-jdk.sh") || fail "gc needs a JDK"
+  [[ $time =~ ^[0-9]+$ ]] || wrong "gc: --time $time is no whole number of seconds"
+  IFS=, read -ra disk_list <<<"$disks"
+  IFS=, read -ra depth_list <<<"$depths"
+  report "## Collections at full load, 4k random reads" "" \
+    "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) processors, Linux $(uname -r); $time s after $warmup s of warm-up." "" \
+    "| disk | depth | IOPS | collections | bytes allocated | bytes a request |" "|---|---|---|---|---|---|"
+  for disk in "${disk_list[@]}"; do
+    image=null:1G
+    if [ "$disk" = file ]; then
+      [ -d /dev/shm ] || fail "there is no tmpfs at /dev/shm"
+      tmpfs_image=$(mktemp /dev/shm/vublk-bench.XXXXXX)
+      dd if=/dev/urandom of="$tmpfs_image" bs=1M count=256 status=none || fail "/dev/shm has no room for 256 MiB"
+      image=$tmpfs_image
+    fi
+    log=$directory/gc-$disk.log
+    # shellcheck disable=SC2086 # VUBLK_OPTS is a list of words.
+    VUBLK_JAVA_OPTS="${VUBLK_JAVA_OPTS:-} -Xlog:gc:file=$log" start vublk "^ready" "$here/vublk" export "$image" \
+      --socket "$directory/vublk.sock" --engine "$([ "$disk" = file ] && echo io_uring || echo auto)" ${VUBLK_OPTS:-}
+    pid=$started
+    for depth in "${depth_list[@]}"; do
+      seconds=$time time=$warmup warmup=0
+      measure "$directory/vublk.sock" "$pid" --iodepth "$depth"
+      warmup=$time time=$seconds
+      # What the warm-up left must not be what fills the heap.
+      "$jdk/bin/jcmd" "$pid" GC.run >"$directory/jcmd.out" 2>&1 || fail "jcmd: $(tail -1 "$directory/jcmd.out")"
+      before=$(grep -c Pause "$log" || true)
+      allocated=$(eden "$pid")
+      seconds=$warmup warmup=0
+      measure "$directory/vublk.sock" "$pid" --iodepth "$depth"
+      warmup=$seconds
+      collections=$(($(grep -c Pause "$log" || true) - before))
+      allocated=$(($(eden "$pid") - allocated))
+      [ "$collections" -eq 0 ] || allocated=- found=1
+      requests=$(awk -v iops="$(field iops)" -v time="$time" 'BEGIN { printf "%.0f", iops * time }')
+      report "| $disk | $depth | $(thousands "$(field iops)") | $collections | $allocated | $(awk -v b="$allocated" -v n="$requests" \
+        'BEGIN { if (b == "-") print b; else printf "%.4f", b / n }') |"
+    done
+    end "$pid"
+    rm -f "$directory/vublk.sock"
+  done
+  [ "$found" -eq 0 ] || fail "garbage was collected"
 }
 
 "run_$experiment"

@@ -19,6 +19,7 @@ environment:
   GUEST_ENV="A=1 B=2"   environment for SCRIPT
   GUEST_LOG=FILE        the guest's whole console goes here in the end
   GUEST_MODULES="a b"   kernel modules to load first
+  GUEST_UML=linux.uml   the kernel; one with everything built in needs GUEST_VIRTIO_BLK=0
   GUEST_VIRTIO_BLK=1    0: leave loading virtio_blk to SCRIPT
 
 exit status: that of SCRIPT, or 2 wrong arguments, 124 time limit, 125 the guest did not start or died,
@@ -39,7 +40,8 @@ fi
 
 memory=${GUEST_MEM:-512M} limit=${GUEST_LIMIT:-120}
 need_number GUEST_LIMIT "$limit"
-need_command linux.uml busybox setsid
+uml=${GUEST_UML:-linux.uml}
+need_command "$uml" busybox setsid
 read_sockets "$1"
 script=$2
 need_script "$script"
@@ -82,7 +84,7 @@ for socket in "${sockets[@]}"; do
 done
 
 # uml_dir: else UML leaves a directory in ~/.uml when it is killed.
-spawn env LD_PRELOAD="$preload" TMPDIR="$memory_file_directory" linux.uml \
+spawn env LD_PRELOAD="$preload" TMPDIR="$memory_file_directory" "$uml" \
   mem="$memory" uml_dir="$run/uml/" root=/dev/root rootfstype=hostfs rootflags=/ ro init="$run/init" "${disks[@]}" \
   con=null con0=null,fd:1 ssl=null quiet panic=-1 "$@" </dev/null >"$run/console" 2>&1
 guest=$spawned

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.blockdev;
 
+import dev.vublk.blockdev.linux.Errno;
+import org.jspecify.annotations.Nullable;
+
 /**
  * A disk on one loop. Calls are straight-line code: they wait (suspending the calling coroutine) until the whole request
  * is done. Runs on its loop only; many calls may be under way at once, one per coroutine.
@@ -32,6 +35,24 @@ public interface BlockChannel extends AutoCloseable {
      * stable when the call returns 0.
      */
     int writeZeroes(long offsetBytes, long lengthBytes, boolean mayUnmap, boolean fua);
+
+    /**
+     * Makes what the range held unreadable by the best means that the disk has, and stable so; the range reads as zeroes
+     * or as whatever the device says. Offset and length are multiples of {@link BlockLimits#secureEraseAlignmentBytes}.
+     */
+    default int secureErase(long offsetBytes, long lengthBytes) {
+        return -Errno.EOPNOTSUPP;
+    }
+
+    /** How worn the device is, as {@link DiskLifetime#packed}, or a negative errno. May ask the device, and so wait. */
+    default long lifetime() {
+        return -Errno.EOPNOTSUPP;
+    }
+
+    /** The zones of a disk whose {@link BlockLimits#zoned} are not null; null for every other disk. */
+    default @Nullable ZonedChannel zones() {
+        return null;
+    }
 
     /** Closes the channel; no call may be under way. */
     @Override

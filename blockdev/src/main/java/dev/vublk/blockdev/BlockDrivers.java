@@ -3,6 +3,8 @@ package dev.vublk.blockdev;
 
 import dev.vublk.blockdev.file.FileBlockDriver;
 import dev.vublk.blockdev.nullblk.NullBlockDriver;
+import dev.vublk.blockdev.zoned.DeviceZones;
+import dev.vublk.blockdev.zoned.EmulatedZones;
 
 /**
  * The only list of drivers: which one opens an image is decided by the image's name alone. Any thread.
@@ -13,13 +15,23 @@ import dev.vublk.blockdev.nullblk.NullBlockDriver;
 public final class BlockDrivers {
     private BlockDrivers() {}
 
-    /** Opens {@code null:SIZE}, or else a regular file or host block device by its path. */
+    /**
+     * Opens {@code null:SIZE}, or else a regular file or host block device by its path: with emulated zones where they are
+     * asked for, with its own where it is a host-managed device.
+     */
     public static BlockDriver open(BlockOptions options) throws BlockOpenException {
         checkBlockSize(options);
+        ZoneOptions zones = options.zones();
         if (options.image().startsWith(NullBlockDriver.PREFIX)) {
+            if (zones != null) {
+                throw new BlockOpenException(options.image() + ": zone-size: a disk that stores nothing has no zones");
+            }
             return NullBlockDriver.open(options);
         }
-        return FileBlockDriver.open(options);
+        if (zones != null) {
+            return EmulatedZones.open(options, zones);
+        }
+        return DeviceZones.of(FileBlockDriver.open(options), options);
     }
 
     private static void checkBlockSize(BlockOptions options) throws BlockOpenException {

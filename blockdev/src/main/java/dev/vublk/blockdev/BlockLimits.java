@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.blockdev;
 
+import org.jspecify.annotations.Nullable;
+
 /**
  * What a disk can do and wants. All sizes in bytes; no field that somebody divides by is ever zero.
  *
@@ -18,6 +20,10 @@ package dev.vublk.blockdev;
  * @param writeCache whether completed writes may need a {@link BlockChannel#flush} to be stable
  * @param initialWriteback whether the disk starts in write-back mode (cache modes none, writeback, unsafe) or
  *     write-through (writethrough, directsync)
+ * @param secureEraseAlignmentBytes unit of {@link BlockChannel#secureErase}, at least one logical block; 0 when the disk
+ *     cannot erase
+ * @param tellsLifetime whether {@link BlockChannel#lifetime} has an answer
+ * @param zoned what a host-managed zoned disk asks of its users; null for every ordinary disk
  */
 public record BlockLimits(
         long sizeBytes,
@@ -32,7 +38,44 @@ public record BlockLimits(
         boolean supportsWriteZeroes,
         long maxWriteZeroesBytes,
         boolean writeCache,
-        boolean initialWriteback) {
+        boolean initialWriteback,
+        int secureEraseAlignmentBytes,
+        boolean tellsLifetime,
+        @Nullable ZonedLimits zoned) {
+
+    /** An ordinary disk that cannot erase securely and knows nothing of its wear. */
+    public BlockLimits(
+            long sizeBytes,
+            boolean readOnly,
+            int logicalBlockBytes,
+            int physicalBlockBytes,
+            int minIoBytes,
+            int optimalIoBytes,
+            boolean supportsDiscard,
+            int discardGranularityBytes,
+            long maxDiscardBytes,
+            boolean supportsWriteZeroes,
+            long maxWriteZeroesBytes,
+            boolean writeCache,
+            boolean initialWriteback) {
+        this(
+                sizeBytes,
+                readOnly,
+                logicalBlockBytes,
+                physicalBlockBytes,
+                minIoBytes,
+                optimalIoBytes,
+                supportsDiscard,
+                discardGranularityBytes,
+                maxDiscardBytes,
+                supportsWriteZeroes,
+                maxWriteZeroesBytes,
+                writeCache,
+                initialWriteback,
+                0,
+                false,
+                null);
+    }
 
     /** The same disk, grown. */
     public BlockLimits withSizeBytes(long newSizeBytes) {
@@ -49,6 +92,9 @@ public record BlockLimits(
                 supportsWriteZeroes,
                 maxWriteZeroesBytes,
                 writeCache,
-                initialWriteback);
+                initialWriteback,
+                secureEraseAlignmentBytes,
+                tellsLifetime,
+                zoned);
     }
 }

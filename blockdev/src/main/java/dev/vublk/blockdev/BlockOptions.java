@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.blockdev;
 
+import org.jspecify.annotations.Nullable;
+
 /**
  * How a disk is to be opened.
  *
@@ -13,6 +15,7 @@ package dev.vublk.blockdev;
  * @param locking whether and when image locks are taken
  * @param shareRw whether others may write the image at the same time (for migration)
  * @param forceShare open without regard to anybody's locks (read-only only, as QEMU's {@code force-share})
+ * @param zones zones that are to be emulated on the image; null for an image as it is
  */
 public record BlockOptions(
         String image,
@@ -23,7 +26,22 @@ public record BlockOptions(
         int logicalBlockBytes,
         Locking locking,
         boolean shareRw,
-        boolean forceShare) {
+        boolean forceShare,
+        @Nullable ZoneOptions zones) {
+
+    /** An image as it is: no zones are emulated on it. */
+    public BlockOptions(
+            String image,
+            boolean readOnly,
+            CacheMode cacheMode,
+            IoEngine engine,
+            boolean discard,
+            int logicalBlockBytes,
+            Locking locking,
+            boolean shareRw,
+            boolean forceShare) {
+        this(image, readOnly, cacheMode, engine, discard, logicalBlockBytes, locking, shareRw, forceShare, null);
+    }
 
     /** QEMU's cache modes: what bypasses the page cache, and whether writes start as write-back. */
     public enum CacheMode {

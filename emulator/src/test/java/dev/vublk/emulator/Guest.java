@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.emulator;
 
+import dev.vublk.vhostuser.frontend.FrontendInflight;
 import dev.vublk.vhostuser.frontend.FrontendMemory;
 import dev.vublk.vhostuser.frontend.VhostUserFrontend;
 import dev.vublk.vhostuser.protocol.ProtocolFeature;
@@ -8,6 +9,7 @@ import dev.vublk.vhostuser.virtqueue.VirtioFeature;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /** A virtual machine with its memory, connected to a disk's socket and negotiated, without any queue yet. One thread. */
 public final class Guest implements AutoCloseable {
@@ -19,18 +21,29 @@ public final class Guest implements AutoCloseable {
             | ProtocolFeature.REPLY_ACK.mask()
             | ProtocolFeature.BACKEND_REQ.mask()
             | ProtocolFeature.CONFIG.mask()
+            | ProtocolFeature.INFLIGHT_SHMFD.mask()
             | ProtocolFeature.CONFIGURE_MEM_SLOTS.mask();
 
-    private final VhostUserFrontend frontend;
+    private final String socketPath;
+    private VhostUserFrontend frontend;
+    private @Nullable FrontendInflight inflight;
     private final FrontendMemory memory;
     private final GuestHeap heap;
     private final List<GuestQueue> queues = new ArrayList<>();
     private final long features;
+    private final long protocolFeatures;
 
-    private Guest(VhostUserFrontend frontend, FrontendMemory memory, long features) {
+    private Guest(
+            String socketPath,
+            VhostUserFrontend frontend,
+            FrontendMemory memory,
+            long features,
+            long protocolFeatures) {
+        this.socketPath = socketPath;
         this.frontend = frontend;
         this.memory = memory;
         this.features = features;
+        this.protocolFeatures = protocolFeatures;
         heap = new GuestHeap(memory.hostAddress(), memory.sizeBytes());
     }
 
@@ -43,7 +56,7 @@ public final class Guest implements AutoCloseable {
         return connect(emulator.socketPath(), unwantedFeatures);
     }
 
-    static Guest connect(String socketPath, long unwantedFeatures) throws IOException {
+    public static Guest connect(String socketPath, long unwantedFeatures) throws IOException {
         return connect(socketPath, unwantedFeatures, PROTOCOL_FEATURES);
     }
 
@@ -55,13 +68,37 @@ public final class Guest implements AutoCloseable {
     private static Guest connect(String socketPath, long unwantedFeatures, long protocolFeatures) throws IOException {
         VhostUserFrontend frontend = VhostUserFrontend.connect(socketPath);
         long features = frontend.getFeatures() & ~unwantedFeatures;
+        Guest guest = new Guest(
+                socketPath, frontend, FrontendMemory.create(GUEST_ADDRESS, MEMORY_BYTES), features, protocolFeatures);
+        guest.negotiate();
+        return guest;
+    }
+
+    private void negotiate() throws IOException {
         frontend.setProtocolFeatures(frontend.getProtocolFeatures() & protocolFeatures);
         frontend.needReply(true);
-        FrontendMemory memory = FrontendMemory.create(GUEST_ADDRESS, MEMORY_BYTES);
-        if (!frontend.setOwner() || !frontend.setFeatures(features) || !frontend.setMemTable(memory)) {
+        if (!frontend.setOwner()
+                || !frontend.setFeatures(features)
+                || (inflight != null && !frontend.setInflightFd(inflight))
+                || !frontend.setMemTable(memory)) {
             throw new AssertionError("the back end refuses a well-behaved front end");
         }
-        return new Guest(frontend, memory, features);
+    }
+
+    /** Has what is in flight tracked, for so many queues of at most that size. Before any queue. */
+    public Guest trackInflight(int queueCount, int queueSize) throws IOException {
+        inflight = frontend.getInflightFd(queueCount, queueSize);
+        if (!frontend.setInflightFd(inflight)) {
+            throw new AssertionError("the back end refuses its own in-flight region");
+        }
+        return this;
+    }
+
+    /** Hangs up if need be and connects anew, as QEMU does when its back end went away. Queues have to be restarted. */
+    public void reconnect() throws IOException {
+        frontend.close();
+        frontend = VhostUserFrontend.connect(socketPath);
+        negotiate();
     }
 
     public VhostUserFrontend frontend() {
@@ -109,6 +146,9 @@ public final class Guest implements AutoCloseable {
     public void close() {
         frontend.close();
         queues.forEach(GuestQueue::close);
+        if (inflight != null) {
+            inflight.close();
+        }
         memory.close();
     }
 }

@@ -67,6 +67,11 @@ public final class GuestQueue implements AutoCloseable {
         return start(0, kickFd, callFd);
     }
 
+    /** After a reconnect: from where the ring's used index is, as QEMU says it. */
+    public GuestQueue restart() throws IOException {
+        return start(ring.rawUsedIdx(), kickFd, callFd);
+    }
+
     /** The same from another base and with other descriptors, -1 for none. */
     public GuestQueue start(int base, int kick, int call) throws IOException {
         setUp(base, kick, call);
@@ -80,7 +85,7 @@ public final class GuestQueue implements AutoCloseable {
     }
 
     /** Runs a ring that has been stopped again, from where it was; whether the back end took that. */
-    public boolean restart() throws IOException {
+    public boolean resume() throws IOException {
         check(guest.frontend().setVringKick(index, kickFd), "SET_VRING_KICK");
         return enable();
     }
@@ -251,6 +256,27 @@ public final class GuestQueue implements AutoCloseable {
         while (!inFlight.isEmpty()) {
             awaitOne();
         }
+    }
+
+    /** Waits until everything is done (true), or the queue says that it is broken (false). */
+    public boolean awaitAllOrBroken() {
+        while (!inFlight.isEmpty()) {
+            if (poll() == null && !ring.requestInterrupt()) {
+                int ready = Poll.await(callFd, Poll.POLLIN, errFd, TIMEOUT_MS);
+                if (ready == 0) {
+                    throw new AssertionError("neither completion nor error within " + TIMEOUT_MS + " ms");
+                }
+                if (isErrorSignalled()) {
+                    return false;
+                }
+                EventFd.drain(callFd);
+            }
+        }
+        return true;
+    }
+
+    public int inFlightCount() {
+        return inFlight.size();
     }
 
     /** Looks at the ring until a request is done: a driver that gave no call eventfd. */

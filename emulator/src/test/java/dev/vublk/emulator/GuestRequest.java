@@ -20,17 +20,31 @@ public final class GuestRequest {
     public static final int FLUSH = 4;
     public static final int GET_ID = 8;
     public static final int DISCARD = 11;
+    public static final int GET_LIFETIME = 10;
     public static final int WRITE_ZEROES = 13;
+    public static final int SECURE_ERASE = 14;
+    public static final int ZONE_APPEND = 15;
+    public static final int ZONE_REPORT = 16;
+    public static final int ZONE_OPEN = 18;
+    public static final int ZONE_CLOSE = 20;
+    public static final int ZONE_FINISH = 22;
+    public static final int ZONE_RESET = 24;
+    public static final int ZONE_RESET_ALL = 26;
 
     public static final int OK = 0;
     public static final int IOERR = 1;
     public static final int UNSUPP = 2;
+    public static final int ZONE_INVALID_CMD = 3;
+    public static final int ZONE_UNALIGNED_WP = 4;
+    public static final int ZONE_OPEN_RESOURCE = 5;
+    public static final int ZONE_ACTIVE_RESOURCE = 6;
 
     public static final byte UNTOUCHED = (byte) 0xee;
     public static final int HEADER_BYTES = 16;
 
     private byte[] readable;
     private int writableBytes = 1;
+    private byte[] prefilled = {};
     private int[] readableCuts = {HEADER_BYTES};
     private int[] writableCuts = {};
     private boolean cutStatus = true;
@@ -68,7 +82,7 @@ public final class GuestRequest {
         return of(OUT, sector).data(data);
     }
 
-    /** A DISCARD or WRITE_ZEROES of ranges: sector, sector count, flags, and so on. */
+    /** A DISCARD, WRITE_ZEROES or SECURE_ERASE of ranges: sector, sector count, flags, and so on. */
     public static GuestRequest ranges(int type, long... ranges) {
         byte[] segments = new byte[ranges.length / 3 * 16];
         ByteBuffer bytes = littleEndian(segments);
@@ -94,6 +108,12 @@ public final class GuestRequest {
     public GuestRequest room(int bytes) {
         writableBytes = bytes + 1;
         return this;
+    }
+
+    /** Room for data that the device writes, which holds something before. */
+    public GuestRequest answering(byte[] before) {
+        prefilled = before;
+        return room(before.length);
     }
 
     /** Nothing at all for the device to write. */
@@ -184,6 +204,9 @@ public final class GuestRequest {
                 done += bufferLengths[i];
             } else {
                 HostMemory.fill(bufferAddresses[i], bufferLengths[i], UNTOUCHED);
+                if (i == readableBuffers) {
+                    HostMemory.copyIn(prefilled, 0, bufferAddresses[i], prefilled.length);
+                }
             }
         }
     }

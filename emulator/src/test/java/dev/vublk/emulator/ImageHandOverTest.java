@@ -66,7 +66,7 @@ final class ImageHandOverTest {
             moveAway(guest, queue);
             assertThat(next.enable()).isTrue();
             assertThat(next.run(GuestRequest.read(0, 4096)).answer()).isEqualTo(data);
-            assertThat(queue.restart())
+            assertThat(queue.resume())
                     .as("at the source, while the guest is at the destination")
                     .isFalse();
             // And back.
@@ -97,7 +97,7 @@ final class ImageHandOverTest {
                 Guest guest = Guest.connect(source)) {
             GuestQueue queue = guest.queue();
             moveAway(guest, queue);
-            assertThat(queue.restart()).isTrue();
+            assertThat(queue.resume()).isTrue();
             assertThat(queue.run(GuestRequest.read(0, 512)).status()).isEqualTo(GuestRequest.OK);
             assertThatThrownBy(() -> emulator("b", Locking.ON)).hasMessageContaining("image is in use");
         }
@@ -138,7 +138,7 @@ final class ImageHandOverTest {
             GuestQueue queue = guest.queue();
             moveAway(guest, queue);
             assertThat(disk.driverCalls()).containsExactly("activate", "flush");
-            assertThat(queue.restart()).isTrue();
+            assertThat(queue.resume()).isTrue();
         }
     }
 }

@@ -40,6 +40,7 @@ public final class ScriptedDisk implements BlockDriver {
     private final AtomicInteger underWay = new AtomicInteger();
     private volatile boolean held;
     private volatile int result;
+    private volatile long lifetime = -1;
     private volatile @Nullable RuntimeException thrown;
     private volatile @Nullable Runnable duringNextCall;
 
@@ -84,6 +85,12 @@ public final class ScriptedDisk implements BlockDriver {
     /** What calls return from now on: 0 or a negative errno. */
     public void result(int newResult) {
         result = newResult;
+    }
+
+    /** What the disk says of its wear from now on. */
+    public ScriptedDisk lifetime(long packed) {
+        lifetime = packed;
+        return this;
     }
 
     /** What calls throw from now on; null for nothing. */
@@ -221,6 +228,11 @@ public final class ScriptedDisk implements BlockDriver {
         @Override
         public int writeZeroes(long offsetBytes, long lengthBytes, boolean mayUnmap, boolean fua) {
             return call("writeZeroes", offsetBytes, lengthBytes, mayUnmap, fua);
+        }
+
+        @Override
+        public long lifetime() {
+            return lifetime;
         }
 
         @Override

@@ -51,8 +51,12 @@ class ArchitectureTest {
             .resideInAPackage("jnr.ffi..");
 
     @ArchTest
-    static final ArchRule LINKER_NOWHERE =
-            noClasses().should().dependOnClassesThat().haveFullyQualifiedName("java.lang.foreign.Linker");
+    static final ArchRule ONE_FILE_KNOWS_THE_LINKER = noClasses()
+            .that()
+            .doNotHaveFullyQualifiedName("dev.vublk.emulator.linux.Syscall")
+            .should()
+            .dependOnClassesThat()
+            .haveFullyQualifiedName("java.lang.foreign.Linker");
 
     @ArchTest
     static final ArchRule ONE_FILE_KNOWS_CONTINUATIONS = classes()

@@ -11,7 +11,7 @@ import java.util.stream.Stream;
  * What this process holds that a leak would add to.
  *
  * @param fds open descriptors
- * @param guestMappings mappings of guests' memory files
+ * @param guestMappings mappings of guests' memory files and in-flight regions
  * @param threads live threads named as a control loop
  */
 public record ProcessResources(long fds, long guestMappings, long threads) {
@@ -21,7 +21,7 @@ public record ProcessResources(long fds, long guestMappings, long threads) {
                 Stream<String> maps = Files.lines(Path.of("/proc/self/maps"))) {
             return new ProcessResources(
                     fds.count(),
-                    maps.filter(line -> line.contains("memfd:vublk-guest")).count(),
+                    maps.filter(line -> line.contains("memfd:vublk-")).count(),
                     Thread.getAllStackTraces().keySet().stream()
                             .filter(thread -> thread.getName().equals("control-loop"))
                             .count());

@@ -6,6 +6,7 @@ import dev.vublk.blockdev.IoContext;
 import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.linux.Iovec;
 import dev.vublk.blockdev.linux.PosixFile;
+import java.util.function.IntSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -14,12 +15,14 @@ import org.jspecify.annotations.Nullable;
  */
 final class FileBlockChannel implements BlockChannel {
     private final SharedFile file;
+    private final IoContext context;
     private final FileIo io;
     private final FileTransfer transfer;
     private final BouncedTransfer bounced;
     private final FileSpace space;
     private final BlockGuard guard;
     private final LoopQueue queue;
+    private final IntSupplier fdatasync;
 
     private final DiskExtent extent;
     private final long memoryMask;
@@ -30,10 +33,12 @@ final class FileBlockChannel implements BlockChannel {
 
     FileBlockChannel(SharedFile file, IoContext context, FileIo io) {
         this.file = file;
+        this.context = context;
         this.io = io;
         this.queue = new LoopQueue(context);
         this.guard = new BlockGuard(file, queue);
         this.transfer = new FileTransfer(io, file);
+        this.fdatasync = transfer::fdatasync;
         this.bounced = new BouncedTransfer(context, transfer, file);
         this.space = new FileSpace(file, transfer, bounced, guard);
         this.extent = file.extent;
@@ -116,7 +121,7 @@ final class FileBlockChannel implements BlockChannel {
 
     @Override
     public int flush() {
-        return noFlush || readOnly ? 0 : file.flushes.flush(transfer, queue);
+        return noFlush || readOnly ? 0 : file.flushes.flush(fdatasync, queue);
     }
 
     @Override
@@ -139,10 +144,59 @@ final class FileBlockChannel implements BlockChannel {
         return result == 0 && fua ? flush() : result;
     }
 
+    /**
+     * By the device where it can; otherwise zeroes are written over the data, and only when they are stable is the space
+     * given back: the other way round the old data would stay in blocks that nobody knows of any more.
+     */
+    @Override
+    public int secureErase(long offsetBytes, long lengthBytes) {
+        if (readOnly) {
+            return -Errno.EROFS;
+        }
+        if (!isPresent(offsetBytes, lengthBytes)) {
+            return -Errno.EIO;
+        }
+        int result = space.eraseByDevice(offsetBytes, lengthBytes);
+        if (!Errno.isUnsupported(result)) {
+            return result;
+        }
+        result = space.overwrite(offsetBytes, lengthBytes);
+        if (result == 0) {
+            result = flush();
+        }
+        return result == 0 ? space.discard(offsetBytes, lengthBytes) : result;
+    }
+
+    @Override
+    public long lifetime() {
+        if (file.health == null) {
+            return -Errno.EOPNOTSUPP;
+        }
+        LifetimeCall call = new LifetimeCall(file.health);
+        int result = context.runBlocking(call);
+        return result < 0 ? result : call.lifetime;
+    }
+
     @Override
     public void close() {
         bounced.close();
         io.close();
         file.openChannels.decrementAndGet();
+    }
+
+    /** The question to the device as a task; rare, so one each time. */
+    private static final class LifetimeCall implements IoContext.BlockingCall {
+        private final DeviceHealth health;
+        private long lifetime;
+
+        private LifetimeCall(DeviceHealth health) {
+            this.health = health;
+        }
+
+        @Override
+        public int run() {
+            lifetime = health.lifetime();
+            return (int) Math.min(lifetime, 0);
+        }
     }
 }

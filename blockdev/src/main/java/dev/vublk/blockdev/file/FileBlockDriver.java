@@ -96,6 +96,16 @@ public final class FileBlockDriver implements BlockDriver {
         return new WorkerFileIo(context, file.fd);
     }
 
+    /** The open file, for what only its kind of device has; it stays this driver's. */
+    public int descriptor() {
+        return file.fd;
+    }
+
+    /** Makes every write stable that has completed: 0 or a negative errno. Blocks; for set-up and closing. */
+    public int syncBlocking() {
+        return file.options.cacheMode().noFlush() ? 0 : PosixFile.fdatasync(file.fd);
+    }
+
     @Override
     public void close() {
         // A descriptor number closed too early may be another file's in a moment, and requests would go there.

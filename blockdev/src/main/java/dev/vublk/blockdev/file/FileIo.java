@@ -19,7 +19,7 @@ interface FileIo {
 
     int fallocate(int mode, long offsetBytes, long lengthBytes);
 
-    /** {@code BLKDISCARD} or {@code BLKZEROOUT}. */
+    /** {@code BLKDISCARD}, {@code BLKSECDISCARD} or {@code BLKZEROOUT}. */
     int ioctlOnRange(int request, long offsetBytes, long lengthBytes);
 
     /** Waits a moment, for what cannot be awaited: a resource that the kernel is short of. */

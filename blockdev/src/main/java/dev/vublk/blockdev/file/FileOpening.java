@@ -112,14 +112,15 @@ final class FileOpening {
             }
             alignment = DirectAlignment.of(fd, status, geometry.logicalBlockBytes());
         }
+        DeviceHealth health = DeviceHealth.of(fd, geometry.blockDevice(), status.device());
         int logical = options.logicalBlockBytes() == 0 ? geometry.logicalBlockBytes() : options.logicalBlockBytes();
         DiskExtent extent =
                 DiskExtent.of(options, geometry.sizeBytes(), geometry.blockDevice(), unitBytes(logical, alignment));
-        BlockLimits limits = limits(geometry, alignment, logical, extent.sizeBytes());
+        BlockLimits limits = limits(geometry, alignment, logical, extent.sizeBytes(), health != null);
         if (options.locking() == Locking.ON) {
             ImageLock.acquire(fd, options);
         }
-        return new SharedFile(fd, options, geometry, alignment, limits, extent);
+        return new SharedFile(fd, options, geometry, alignment, limits, extent, health);
     }
 
     /** What the disk's size is a multiple of. */
@@ -127,7 +128,8 @@ final class FileOpening {
         return Math.max(logicalBlockBytes, alignment.offsetBytes());
     }
 
-    private BlockLimits limits(FileGeometry geometry, DirectAlignment alignment, int logical, long sizeBytes) {
+    private BlockLimits limits(
+            FileGeometry geometry, DirectAlignment alignment, int logical, long sizeBytes, boolean tellsLifetime) {
         int physical = Math.max(Math.max(logical, geometry.physicalBlockBytes()), alignment.offsetBytes());
         int minIo = Math.max(logical, geometry.minIoBytes());
         return new BlockLimits(
@@ -143,7 +145,11 @@ final class FileOpening {
                 !options.readOnly(),
                 MAX_RANGE_BYTES,
                 true,
-                options.cacheMode().writeback());
+                options.cacheMode().writeback(),
+                // A device erases whole sectors of its own, whatever block size is presented.
+                options.readOnly() ? 0 : Math.max(logical, geometry.logicalBlockBytes()),
+                tellsLifetime,
+                null);
     }
 
     private BlockOpenException directRefused() {

@@ -2,12 +2,15 @@
 package dev.vublk.blockdev.file;
 
 import dev.vublk.blockdev.BlockOpenException;
+import dev.vublk.blockdev.DiskLifetime;
 import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.linux.FileStatus;
 import dev.vublk.blockdev.linux.FileStatus.Kind;
 import dev.vublk.blockdev.linux.NativeMemory;
 import dev.vublk.blockdev.linux.PosixFile;
+import dev.vublk.blockdev.linux.ZoneIoctl;
 import java.io.IOException;
+import org.jspecify.annotations.Nullable;
 
 /** Finds out about an image without serving it: opens it for reading only and takes no locks. Any thread. */
 public final class FileProbe {
@@ -56,7 +59,17 @@ public final class FileProbe {
                 canDirect,
                 canDirect ? direct.memoryBytes() : 0,
                 canDirect ? direct.offsetBytes() : 0,
+                geometry.blockDevice() && QueueLimits.of(status.device()).hostManaged()
+                        ? Math.max(0, ZoneIoctl.zoneBytes(fd))
+                        : 0,
+                lifetime(fd, geometry, status),
                 format(fd, geometry.sizeBytes()));
+    }
+
+    private static @Nullable DiskLifetime lifetime(int fd, FileGeometry geometry, FileStatus status) {
+        DeviceHealth health = DeviceHealth.of(fd, geometry.blockDevice(), status.device());
+        long packed = health == null ? -1 : health.lifetime();
+        return packed < 0 ? null : DiskLifetime.ofPacked(packed);
     }
 
     /** What O_DIRECT wants, found out on a descriptor of its own; {@link DirectAlignment#NONE} where there is none. */

@@ -2,6 +2,7 @@
 package dev.vublk.blockdev.file;
 
 import static dev.vublk.blockdev.linux.BlockDeviceIoctl.BLKDISCARD;
+import static dev.vublk.blockdev.linux.BlockDeviceIoctl.BLKSECDISCARD;
 import static dev.vublk.blockdev.linux.BlockDeviceIoctl.BLKZEROOUT;
 import static dev.vublk.blockdev.linux.PosixFile.FALLOC_FL_KEEP_SIZE;
 import static dev.vublk.blockdev.linux.PosixFile.FALLOC_FL_PUNCH_HOLE;
@@ -54,6 +55,26 @@ final class FileSpace {
             return 0;
         }
         return result;
+    }
+
+    /**
+     * Lets a device erase the range itself: 0 or a negative errno, of which "unsupported" means that it cannot.
+     * Unlike a discard this is no hint, so nothing is rounded: what the device does not take is an error.
+     */
+    int eraseByDevice(long offsetBytes, long lengthBytes) {
+        if (!file.geometry.blockDevice() || !file.canSecureErase()) {
+            return -Errno.EOPNOTSUPP;
+        }
+        int result = ioctl(BLKSECDISCARD, offsetBytes, lengthBytes);
+        if (Errno.isUnsupported(result)) {
+            file.rememberNoSecureErase();
+        }
+        return result;
+    }
+
+    /** Writes zeroes over the range, as data: no means that might only forget where the old data lies. */
+    int overwrite(long offsetBytes, long lengthBytes) {
+        return writeZeroBuffer(offsetBytes, lengthBytes);
     }
 
     /** Makes the range zero; the space is kept or given back as the caller says. */

@@ -5,6 +5,7 @@ import dev.vublk.blockdev.IoContext.WaitQueue;
 import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.linux.PosixFile;
 import java.util.ArrayList;
+import java.util.function.IntSupplier;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
 
@@ -16,7 +17,7 @@ import org.apache.logging.log4j.Logger;
  * one without the report finishes first; hence one at a time. That costs little: everybody who arrives while one runs is
  * served by the next one together.
  */
-final class FlushGate {
+public final class FlushGate {
     private static final Logger LOG = LogManager.getLogger(FlushGate.class);
 
     private final String image;
@@ -29,17 +30,20 @@ final class FlushGate {
     /** The queues, one a loop at most, in which somebody waits for the running fdatasync. */
     private final ArrayList<WaitQueue> waiting = new ArrayList<>();
 
-    FlushGate(String image) {
+    public FlushGate(String image) {
         this.image = image;
     }
 
-    /** Flushes through {@code transfer}, or waits for a flush that began after this call. Runs on the caller's loop. */
-    int flush(FileTransfer transfer, LoopQueue queue) {
+    /**
+     * Flushes by {@code fdatasync}, which may wait, or waits for a flush that began after this call. Runs on the caller's
+     * loop.
+     */
+    public int flush(IntSupplier fdatasync, LoopQueue queue) {
         long needed = ticket();
         while (true) {
             Turn turn = next(needed, queue);
             if (turn == Turn.RUN) {
-                return finished(transfer.fdatasync());
+                return finished(fdatasync.getAsInt());
             }
             if (turn == Turn.SERVED) {
                 return failure();
@@ -101,7 +105,7 @@ final class FlushGate {
     }
 
     /** The errno with which every flush fails from now on, or 0. */
-    synchronized int failure() {
+    public synchronized int failure() {
         return failure;
     }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.blockdev.file;
 
+import dev.vublk.blockdev.DiskLifetime;
+import org.jspecify.annotations.Nullable;
+
 /**
  * What is to be known of an image without serving it.
  *
@@ -17,6 +20,8 @@ package dev.vublk.blockdev.file;
  * @param canDirect whether O_DIRECT works, for {@code cache=none} and {@code cache=directsync}
  * @param directMemoryBytes alignment that O_DIRECT wants of memory, 0 without O_DIRECT
  * @param directOffsetBytes alignment that O_DIRECT wants of offsets and lengths, 0 without O_DIRECT
+ * @param zoneBytes size of a host-managed device's zones, 0 for every other disk
+ * @param lifetime how worn the device says it is; null when it does not tell
  * @param format what the content looks like; anything but {@link ImageFormat#RAW} deserves a warning
  */
 public record ImageInfo(
@@ -33,4 +38,6 @@ public record ImageInfo(
         boolean canDirect,
         int directMemoryBytes,
         int directOffsetBytes,
+        long zoneBytes,
+        @Nullable DiskLifetime lifetime,
         ImageFormat format) {}

@@ -6,16 +6,16 @@ import dev.vublk.blockdev.IoContext.WaitQueue;
 import org.jspecify.annotations.Nullable;
 
 /** A channel's wait queue, made when it is first needed: a channel may be opened on another thread than its loop's. */
-final class LoopQueue {
+public final class LoopQueue {
     private final IoContext context;
     private @Nullable WaitQueue queue;
 
-    LoopQueue(IoContext context) {
+    public LoopQueue(IoContext context) {
         this.context = context;
     }
 
     /** The queue. On the loop's thread only. */
-    WaitQueue get() {
+    public WaitQueue get() {
         WaitQueue existing = queue;
         if (existing == null) {
             existing = context.newWaitQueue();

@@ -12,10 +12,12 @@ import org.jspecify.annotations.Nullable;
  * So nobody starves, and as a holder never asks for a second range there is no deadlock. Two ranges conflict when they
  * overlap and at least one is exclusive: writes of whole blocks need no protection from each other.
  */
-final class RangeLock {
+public final class RangeLock {
 
     /** A range that is held or waited for. Between {@link #acquire} and {@link #release} its holder's, else pooled. */
-    static final class Range {
+    public static final class Range {
+        private Range() {}
+
         private long startBytes;
         private long endBytes;
         private boolean exclusive;
@@ -34,7 +36,7 @@ final class RangeLock {
     private @Nullable Range free;
 
     /** Takes the range, waiting for conflicting ones that came earlier. Runs on the caller's loop. */
-    Range acquire(LoopQueue queue, long startBytes, long endBytes, boolean exclusive) {
+    public Range acquire(LoopQueue queue, long startBytes, long endBytes, boolean exclusive) {
         Range range = enqueue(startBytes, endBytes, exclusive);
         while (!isGranted(range, queue)) {
             queue.get().await();
@@ -70,7 +72,7 @@ final class RangeLock {
     }
 
     /** Gives the range up and wakes those who came later and conflict with it. Any thread. */
-    synchronized void release(Range range) {
+    public synchronized void release(Range range) {
         for (Range later = range.next; later != null; later = later.next) {
             if (later.waiting != null && later.conflictsWith(range)) {
                 later.waiting.wakeAllFromAnyThread();

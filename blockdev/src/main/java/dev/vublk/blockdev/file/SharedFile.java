@@ -4,6 +4,9 @@ package dev.vublk.blockdev.file;
 import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.blockdev.BlockOptions;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.apache.logging.log4j.LogManager;
+import org.apache.logging.log4j.Logger;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The opened file as all channels of one driver see it: what was fixed at opening, and what has been learned since.
@@ -13,6 +16,8 @@ import java.util.concurrent.atomic.AtomicInteger;
  * without agreeing on the moment.
  */
 final class SharedFile {
+    private static final Logger LOG = LogManager.getLogger(SharedFile.class);
+
     final int fd;
     final BlockOptions options;
     final FileGeometry geometry;
@@ -21,6 +26,9 @@ final class SharedFile {
     final BlockLimits limits;
 
     final DiskExtent extent;
+
+    /** Who can be asked for the device's wear; null when nobody can. */
+    final @Nullable DeviceHealth health;
 
     /** Writes that share a block larger than a sector; used only where such writes can happen. */
     final RangeLock ranges = new RangeLock();
@@ -32,6 +40,7 @@ final class SharedFile {
     private volatile boolean canDiscard;
     private volatile boolean canPunchHole = true;
     private volatile boolean canZeroRange = true;
+    private volatile boolean canSecureErase = true;
 
     SharedFile(
             int fd,
@@ -39,12 +48,14 @@ final class SharedFile {
             FileGeometry geometry,
             DirectAlignment alignment,
             BlockLimits limits,
-            DiskExtent extent) {
+            DiskExtent extent,
+            @Nullable DeviceHealth health) {
         this.fd = fd;
         this.options = options;
         this.geometry = geometry;
         this.alignment = alignment;
         this.limits = limits;
+        this.health = health;
         this.extent = extent;
         this.flushes = new FlushGate(options.image());
         this.canDiscard = geometry.canDiscard();
@@ -88,5 +99,19 @@ final class SharedFile {
 
     void rememberNoZeroRange() {
         canZeroRange = false;
+    }
+
+    /** Whether the device has an erase of its own ({@code BLKSECDISCARD}). */
+    boolean canSecureErase() {
+        return canSecureErase;
+    }
+
+    void rememberNoSecureErase() {
+        if (canSecureErase) {
+            canSecureErase = false;
+            LOG.warn(
+                    "{}: the device cannot erase; secure erase overwrites with zeroes, which on flash may leave old copies",
+                    options.image());
+        }
     }
 }

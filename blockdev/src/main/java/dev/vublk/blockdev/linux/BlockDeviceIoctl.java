@@ -4,6 +4,7 @@ package dev.vublk.blockdev.linux;
 /** The ioctls of block devices ({@code linux/fs.h}). Any thread; a value or 0, or a negative errno. */
 public final class BlockDeviceIoctl {
     public static final int BLKDISCARD = 0x1277; // _IO(0x12, 119)
+    public static final int BLKSECDISCARD = 0x127d; // _IO(0x12, 125)
     public static final int BLKZEROOUT = 0x127f; // _IO(0x12, 127)
     private static final int BLKSSZGET = 0x1268; // _IO(0x12, 104)
     private static final int BLKIOMIN = 0x1278; // _IO(0x12, 120)
@@ -41,7 +42,7 @@ public final class BlockDeviceIoctl {
     }
 
     /**
-     * {@link #BLKDISCARD} or {@link #BLKZEROOUT} of a range.
+     * {@link #BLKDISCARD}, {@link #BLKSECDISCARD} or {@link #BLKZEROOUT} of a range.
      *
      * @param scratchAddress 16 bytes for {@code uint64_t range[2]}
      */

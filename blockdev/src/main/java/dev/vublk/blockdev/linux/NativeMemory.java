@@ -69,6 +69,10 @@ public final class NativeMemory {
         return ALL.get(ValueLayout.JAVA_INT_UNALIGNED, address);
     }
 
+    public static void putInt(long address, int value) {
+        ALL.set(ValueLayout.JAVA_INT_UNALIGNED, address, value);
+    }
+
     public static long getLong(long address) {
         return ALL.get(ValueLayout.JAVA_LONG_UNALIGNED, address);
     }

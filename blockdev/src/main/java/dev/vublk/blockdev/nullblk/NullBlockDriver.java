@@ -47,7 +47,10 @@ public final class NullBlockDriver implements BlockDriver {
                 true,
                 sizeBytes,
                 true, // as a file has one, so that a measurement sees the same features
-                options.cacheMode().writeback()));
+                options.cacheMode().writeback(),
+                options.readOnly() ? 0 : logicalBytes,
+                false,
+                null));
     }
 
     @Override

@@ -4,6 +4,7 @@ package dev.vublk.emulator.iothread;
 import io.netty.channel.uring.IoUring;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
+import org.jspecify.annotations.Nullable;
 
 /** What a loop waits with. */
 public enum FdMonitorKind {
@@ -20,12 +21,20 @@ public enum FdMonitorKind {
         if (this != AUTO) {
             return this;
         }
-        if (IoUring.isAvailable()) {
+        String refusal = ioUringRefusal();
+        if (refusal == null) {
             return IO_URING;
         }
         LOG.warn(
                 "io_uring is not to be had ({}): descriptors are watched with epoll, files served by worker threads",
-                IoUring.unavailabilityCause().getMessage());
+                refusal);
         return EPOLL;
+    }
+
+    /** Why a loop cannot have its two rings, Netty's and the one for disks; null when it can. */
+    static @Nullable String ioUringRefusal() {
+        return IoUring.isAvailable()
+                ? UringOperations.refusal(IOThread.OPERATION_SLOTS)
+                : IoUring.unavailabilityCause().getMessage();
     }
 }

@@ -33,13 +33,19 @@ import org.jspecify.annotations.Nullable;
 public final class IOThread extends PassLoop implements AutoCloseable {
     private static final Logger LOG = LogManager.getLogger(IOThread.class);
 
-    /** Operations in flight per loop; the completion queue has twice as many entries as the ring. */
+    /** Of Netty's ring, which watches descriptors and is woken by other threads. */
     private static final int RING_ENTRIES = 1024;
 
-    private static final int OPERATION_SLOTS = RING_ENTRIES;
+    /** Disk operations in flight per loop, on the loop's other ring. */
+    static final int OPERATION_SLOTS = 1024;
 
-    /** While it polls, the loop looks at descriptors once in so many rounds. A power of two, otherwise arbitrary. */
-    private static final int LOOKS_SKIPPED = 64;
+    /**
+     * A loop with disks on a ring of their own looks at descriptors after so many looks at the poll list, of which a pass counts
+     * for {@link #SPINS_A_PASS}: each look may make garbage in Netty. Both arbitrary.
+     */
+    private static final int SPINS_BETWEEN_LOOKS = 2048;
+
+    private static final int SPINS_A_PASS = SPINS_BETWEEN_LOOKS / 16;
 
     /** Looks at the poll list between two looks at the clock, and at the ring while operations are in flight. Arbitrary. */
     private static final int SPINS = 32;
@@ -55,7 +61,7 @@ public final class IOThread extends PassLoop implements AutoCloseable {
     private final LoopIoContext ioContext;
     private final Loop loop;
 
-    private int looksSkipped;
+    private int spinsSinceLook;
 
     /** Written by whoever makes the loop run first. */
     private volatile @Nullable Thread thread;
@@ -87,10 +93,25 @@ public final class IOThread extends PassLoop implements AutoCloseable {
             operations = null;
             handlers = executor -> handler;
         }
-        loop = new Loop(new ThreadPerTaskExecutor(this::newThread), handlers);
+        loop = newLoop(handlers);
         this.coroutines = coroutines.newSource(loop, this::onCoroutineAvailable);
         this.workers = workers.newClient(loop::wakeUpLoop);
         ioContext = new LoopIoContext(this, operations, this.workers);
+    }
+
+    private Loop newLoop(IoHandlerFactory handlers) {
+        try {
+            return new Loop(new ThreadPerTaskExecutor(this::newThread), handlers);
+        } catch (RuntimeException | Error e) {
+            closeOperations();
+            throw e;
+        }
+    }
+
+    private void closeOperations() {
+        if (operations != null) {
+            operations.close();
+        }
     }
 
     private Thread newThread(Runnable task) {
@@ -104,11 +125,11 @@ public final class IOThread extends PassLoop implements AutoCloseable {
         boolean started = false;
         try {
             loop.submit(this::prepare).get();
-            if (operations != null) {
-                operations.registeredAs(loop.register(operations).get());
-            }
             if (fdMonitor instanceof UringFdMonitor uringMonitor) {
                 uringMonitor.registeredAs(loop.register(uringMonitor).get());
+            }
+            if (operations != null) {
+                loop.submit(() -> operations.start(fdMonitor)).get();
             }
             Future<?> _ = loop.scheduleWithFixedDelay(
                     coroutines::shrink, config.coroutineShrinkMs(), config.coroutineShrinkMs(), TimeUnit.MILLISECONDS);
@@ -179,17 +200,50 @@ public final class IOThread extends PassLoop implements AutoCloseable {
 
     @Override
     void beginPass() {
+        loop.slept = false;
         if (poller.isEnabled() && !hasWork()) {
             pollOrSleep();
         } else {
-            loop.runIo();
-            workers.onAwake();
-            if (loop.slept) {
-                watchdog.begin(System.nanoTime());
-            }
+            lookOrSleep();
         }
         loop.runTasks();
         workers.drainCompletions(Integer.MAX_VALUE);
+    }
+
+    /** Takes in what is there; sleeps when that is nothing and there is nothing else to do either. */
+    private void lookOrSleep() {
+        if (operations != null) {
+            operations.poll();
+            if (hasWork() && !isLookDue(SPINS_A_PASS)) {
+                return;
+            }
+        }
+        runIo();
+        if (loop.slept) {
+            watchdog.begin(System.nanoTime());
+        }
+    }
+
+    private boolean isLookDue(int spins) {
+        spinsSinceLook += spins;
+        if (spinsSinceLook < SPINS_BETWEEN_LOOKS) {
+            return false;
+        }
+        spinsSinceLook = 0;
+        return true;
+    }
+
+    /** Takes in what the descriptors and other threads say, and may sleep until there is something. */
+    private void runIo() {
+        spinsSinceLook = 0;
+        loop.runIo();
+        workers.onAwake();
+        if (operations != null) {
+            operations.onAwake();
+            if (loop.slept) {
+                operations.poll();
+            }
+        }
     }
 
     /** Looks for work in user space for a while, then asks everybody for signals and sleeps until there is one. */
@@ -199,8 +253,7 @@ public final class IOThread extends PassLoop implements AutoCloseable {
             return;
         }
         poller.end(beginNs);
-        loop.runIo();
-        workers.onAwake();
+        runIo();
         long awakeNs = System.nanoTime();
         watchdog.begin(awakeNs);
         if (loop.slept) {
@@ -214,17 +267,19 @@ public final class IOThread extends PassLoop implements AutoCloseable {
 
     private boolean foundByPolling(long beginNs) {
         long nowNs = beginNs;
+        spinsSinceLook += SPINS_A_PASS;
         poller.begin();
         do {
-            // First of all submits what waits; takes completions from the ring without a system call.
-            boolean ioExpected = isIoExpected();
-            if (ioExpected) {
+            // First of all submits what waits, and takes completions from the ring.
+            int spins = SPINS;
+            if (operations != null && operations.inFlight() > 0) {
+                operations.poll();
+                spins = SPINS_WITH_IO;
+            }
+            if (isLookDue(spins)) {
                 loop.lookAtIo();
             }
-            if (hasWork()
-                    || loop.hasPostedTasks()
-                    || workers.hasCompletions()
-                    || poller.spin(ioExpected ? SPINS_WITH_IO : SPINS)) {
+            if (hasWork() || loop.hasPostedTasks() || workers.hasCompletions() || poller.spin(spins)) {
                 watchdog.begin(nowNs);
                 return true;
             }
@@ -233,12 +288,9 @@ public final class IOThread extends PassLoop implements AutoCloseable {
         return false;
     }
 
-    /** Operations of this loop are looked after each time; descriptors only now and then, as looking makes garbage. */
-    private boolean isIoExpected() {
-        if (operations != null && operations.inFlight() > 0) {
-            return true;
-        }
-        return (++looksSkipped & (LOOKS_SKIPPED - 1)) == 0;
+    /** From here on the kernel and the workers wake the loop. Returns whether it may sleep. */
+    private boolean prepareToBlock() {
+        return (operations == null || operations.prepareToBlock()) && workers.prepareToBlock();
     }
 
     private void leavePool() {
@@ -262,6 +314,7 @@ public final class IOThread extends PassLoop implements AutoCloseable {
         if (ended != null) {
             join(ended);
         }
+        closeOperations();
         workers.close();
     }
 
@@ -287,8 +340,7 @@ public final class IOThread extends PassLoop implements AutoCloseable {
         private final IoHandlerContext context = new IoHandlerContext() {
             @Override
             public boolean canBlock() {
-                // The workers last: from then on they wake the loop.
-                slept = maySleep && !hasWork() && !hasTasks() && !hasScheduledTasks() && workers.prepareToBlock();
+                slept = maySleep && !hasWork() && !hasTasks() && !hasScheduledTasks() && prepareToBlock();
                 return slept;
             }
 

@@ -92,7 +92,8 @@ final class UringFdMonitor implements FdMonitor, IoUringIoHandle {
         }
         if (over && result != -ECANCELED) {
             if (result >= 0) {
-                watch.arm(); // The completion queue was full: the kernel ends a multishot poll then.
+                // The completion queue was full, or another io_uring signalled: the kernel ends a multishot poll then.
+                watch.arm();
             } else {
                 LOG.warn("poll of descriptor {} failed with errno {}", watch.fd, -result);
                 watch.failed = true;
@@ -121,8 +122,10 @@ final class UringFdMonitor implements FdMonitor, IoUringIoHandle {
     private final class Watch implements FdWatch {
         private final int slot;
         private final int fd;
-        private final int events;
         private final Runnable onReady;
+        /** The same each time, so that arming anew makes no garbage. */
+        private final IoUringIoOps poll;
+
         private long submission;
         private boolean cancelled;
         private boolean failed;
@@ -130,26 +133,25 @@ final class UringFdMonitor implements FdMonitor, IoUringIoHandle {
         private Watch(int slot, int fd, int events, Runnable onReady) {
             this.slot = slot;
             this.fd = fd;
-            this.events = events;
             this.onReady = onReady;
+            poll = new IoUringIoOps(
+                    IORING_OP_POLL_ADD,
+                    (byte) 0,
+                    (short) 0,
+                    fd,
+                    0L,
+                    0L,
+                    IORING_POLL_ADD_MULTI,
+                    events,
+                    (long) slot,
+                    (short) 0,
+                    (short) 0,
+                    0,
+                    0L);
         }
 
         private void arm() {
-            submission = registration()
-                    .submit(new IoUringIoOps(
-                            IORING_OP_POLL_ADD,
-                            (byte) 0,
-                            (short) 0,
-                            fd,
-                            0L,
-                            0L,
-                            IORING_POLL_ADD_MULTI,
-                            events,
-                            (long) slot,
-                            (short) 0,
-                            (short) 0,
-                            0,
-                            0L));
+            submission = registration().submit(poll);
         }
 
         @Override

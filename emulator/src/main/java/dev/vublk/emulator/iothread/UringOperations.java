@@ -4,24 +4,24 @@ package dev.vublk.emulator.iothread;
 import dev.vublk.blockdev.IoRing;
 import dev.vublk.emulator.coroutine.Coroutine;
 import dev.vublk.emulator.coroutine.CoroutineQueue;
-import io.netty.channel.IoEvent;
-import io.netty.channel.IoRegistration;
-import io.netty.channel.uring.IoUringIoEvent;
-import io.netty.channel.uring.IoUringIoHandle;
-import io.netty.channel.uring.IoUringIoOps;
+import dev.vublk.emulator.linux.IoUring;
+import dev.vublk.vhostuser.linux.Errno;
+import dev.vublk.vhostuser.linux.EventFd;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
 import org.jspecify.annotations.Nullable;
 
 /**
- * File operations on the loop's ring: each call queues a submission, suspends the calling coroutine, and returns the
- * completion's result. Runs on its IOThread.
+ * File operations on a ring of the loop's own, beside Netty's: each call queues a submission, suspends the calling coroutine,
+ * and returns the completion's result. Runs on its IOThread, but for constructor and {@link #close}.
  *
- * <p>An operation has a slot that travels in the user data (16 bits: larger values cost a table look-up in Netty), so a
- * completion finds its coroutine without a map. There are fewer slots than completion queue entries: the completion
- * queue cannot overflow; who finds none free waits for one.
+ * <p>An operation has a slot that travels in the user data, so a completion finds its coroutine without a map. There are as
+ * many slots as the ring has entries: neither queue can overflow; who finds no slot free waits for one.
+ *
+ * <p>While the loop is awake it looks ({@link #poll}) and the kernel signals nothing. Before it sleeps it asks for signals on
+ * an eventfd, which the loop watches as any other, and looks once more ({@link #prepareToBlock}).
  */
-final class UringOperations implements IoRing, IoUringIoHandle {
+final class UringOperations implements IoRing, AutoCloseable {
     private static final Logger LOG = LogManager.getLogger(UringOperations.class);
 
     private static final byte IORING_OP_READV = 1;
@@ -32,28 +32,67 @@ final class UringOperations implements IoRing, IoUringIoHandle {
     private static final byte IORING_OP_WRITE = 23;
     private static final int IORING_FSYNC_DATASYNC = 1;
 
+    private static final int EBUSY = 16;
+
     private final IOThread loop;
     private final CoroutineQueue slotWaiters;
     private final @Nullable Coroutine[] waiting;
     private final int[] results;
-    private final short[] freeSlots;
+    private final int[] freeSlots;
     private int freeCount;
-    private @Nullable IoRegistration registration;
+    private final IoUring ring;
+    /** Signalled by the kernel when there is something to complete while the loop sleeps. */
+    private final int eventFd;
 
+    private boolean closed;
+
+    /**
+     * Throws {@link IllegalStateException} when the kernel gives no ring.
+     *
+     * @param slots operations in flight at most, a power of two
+     */
     UringOperations(IOThread loop, int slots) {
         this.loop = loop;
         slotWaiters = new CoroutineQueue(loop);
         waiting = new Coroutine[slots];
         results = new int[slots];
-        freeSlots = new short[slots];
+        freeSlots = new int[slots];
         for (int i = 0; i < slots; i++) {
-            freeSlots[i] = (short) (slots - 1 - i);
+            freeSlots[i] = slots - 1 - i;
         }
         freeCount = slots;
+        ring = new IoUring(slots);
+        eventFd = EventFd.create();
+        if (eventFd < 0) {
+            ring.close();
+            throw new IllegalStateException("eventfd: " + Errno.describe(eventFd));
+        }
     }
 
-    void registeredAs(IoRegistration newRegistration) {
-        registration = newRegistration;
+    /** Why a ring of {@code slots} cannot be made, or null when it can. Any thread. */
+    static @Nullable String refusal(int slots) {
+        try {
+            new IoUring(slots).close();
+            return null;
+        } catch (IllegalStateException e) {
+            return e.getMessage();
+        }
+    }
+
+    /** The loop runs: from here on the ring is this thread's. */
+    void start(FdMonitor monitor) {
+        ring.enable();
+        ring.signalTo(eventFd);
+        ring.suppressSignals();
+        monitor.watchEventFd(eventFd, this::onSignal);
+    }
+
+    /**
+     * Completions are looked for after every sleep, so a signal has done its work by ending the sleep. Drained, because io_uring
+     * ends a multishot poll that another ring's signal completes, and one that is armed anew would find the old signal.
+     */
+    private void onSignal() {
+        EventFd.drain(eventFd);
     }
 
     /** Operations that the kernel has, or will have with the next submission. */
@@ -96,9 +135,9 @@ final class UringOperations implements IoRing, IoUringIoHandle {
         while (freeCount == 0) {
             slotWaiters.await();
         }
-        short slot = freeSlots[--freeCount];
+        int slot = freeSlots[--freeCount];
         waiting[slot] = loop.currentCoroutine();
-        submit(slot, opcode, fd, offset, address, length, rwFlags);
+        ring.prepare(opcode, fd, offset, address, length, rwFlags, slot);
         loop.suspendCurrent();
         int result = results[slot];
         freeSlots[freeCount++] = slot;
@@ -108,53 +147,82 @@ final class UringOperations implements IoRing, IoUringIoHandle {
         return result;
     }
 
-    /** Small, and apart from the wait, so that the compiler inlines all of it and the operation object never exists. */
-    private void submit(short slot, byte opcode, int fd, long offset, long address, int length, int rwFlags) {
-        registration()
-                .submit(new IoUringIoOps(
-                        opcode,
-                        (byte) 0,
-                        (short) 0,
-                        fd,
-                        offset,
-                        address,
-                        length,
-                        rwFlags,
-                        (long) slot,
-                        (short) 0,
-                        (short) 0,
-                        0,
-                        0L));
+    /** Hands over what was queued and takes completions in; without a system call when there is nothing to hand over. */
+    void poll() {
+        if (inFlight() > 0) {
+            checkEntered(ring.submit());
+            takeCompletions();
+        }
     }
 
-    @Override
-    public void handle(IoRegistration from, IoEvent event) {
-        try {
-            IoUringIoEvent completion = (IoUringIoEvent) event;
-            int slot = (int) completion.userData();
-            Coroutine coroutine = waiting[slot];
-            if (coroutine == null) {
-                throw new IllegalStateException("completion for free slot " + slot);
+    /**
+     * The loop is about to sleep.
+     *
+     * @return whether it may; when not, completions have come in or there is something to be submitted again
+     */
+    boolean prepareToBlock() {
+        if (inFlight() == 0) {
+            return true;
+        }
+        checkEntered(ring.submit());
+        if (takeCompletions() == 0 && ring.unsubmitted() == 0) {
+            // Between the look above and the flag the kernel was silent: this look is what makes that harmless, see [A]
+            // there.
+            ring.allowSignals();
+            checkEntered(ring.complete());
+            if (takeCompletions() == 0) {
+                return true;
             }
-            waiting[slot] = null;
-            results[slot] = completion.res();
-            loop.wake(coroutine);
-        } catch (Throwable t) {
-            // Netty would stop the loop for 100 ms on an Exception and end it on an Error.
-            LOG.error("a completion was lost", t);
+            ring.suppressSignals();
+        }
+        return false;
+    }
+
+    /** The loop does not sleep any more. */
+    void onAwake() {
+        ring.suppressSignals();
+    }
+
+    private static void checkEntered(int result) {
+        // Interrupted, short of memory, or completions are to be taken first: what is left is handed over in the next
+        // pass.
+        if (result < 0 && result != -Errno.EINTR && result != -Errno.EAGAIN && result != -EBUSY) {
+            throw new IllegalStateException("io_uring_enter: " + Errno.describe(result));
         }
     }
 
-    private IoRegistration registration() {
-        IoRegistration present = registration;
-        if (present == null) {
-            throw new IllegalStateException("the loop has not started");
+    private int takeCompletions() {
+        int count = ring.completions();
+        if (count > 0) {
+            for (int i = 0; i < count; i++) {
+                onCompletion((int) ring.userData(i), ring.result(i));
+            }
+            ring.consume(count);
         }
-        return present;
+        return count;
     }
 
+    private void onCompletion(int slot, int result) {
+        Coroutine coroutine = waiting[slot];
+        if (coroutine == null) {
+            throw new IllegalStateException("completion for free slot " + slot);
+        }
+        waiting[slot] = null;
+        results[slot] = result;
+        loop.wake(coroutine);
+    }
+
+    /** Operations in flight were waited for before the loop was shut down (IOThread.close). Any thread, once the loop's is gone. */
     @Override
     public void close() {
-        // Operations in flight are waited for before the loop is shut down (IOThread.close).
+        if (closed) {
+            return;
+        }
+        closed = true;
+        if (inFlight() > 0) {
+            LOG.error("{} operations are in flight while their ring is closed", inFlight());
+        }
+        ring.close();
+        EventFd.close(eventFd);
     }
 }

@@ -23,7 +23,7 @@ public final class VirtioBlkCounters {
                 reads++;
                 readBytes += request.dataBytes;
             }
-            case VIRTIO_BLK_T_OUT -> {
+            case VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_ZONE_APPEND -> {
                 writes++;
                 writtenBytes += request.dataBytes;
             }

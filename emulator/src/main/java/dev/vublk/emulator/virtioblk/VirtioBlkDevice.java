@@ -5,6 +5,9 @@ import static dev.vublk.emulator.virtioblk.VirtioBlkSpec.*;
 
 import dev.vublk.blockdev.BlockChannel;
 import dev.vublk.blockdev.BlockLimits;
+import dev.vublk.blockdev.DiskLifetime;
+import dev.vublk.blockdev.ZonedChannel;
+import dev.vublk.blockdev.ZonedLimits;
 import dev.vublk.emulator.coroutine.CoroutineFuture;
 import dev.vublk.emulator.iothread.PassLoop;
 import dev.vublk.vhostuser.QueueEvents;
@@ -91,25 +94,51 @@ public final class VirtioBlkDevice implements VhostUserDevice {
     public long deviceFeatures() {
         long features = VIRTIO_BLK_F_SIZE_MAX
                 | VIRTIO_BLK_F_SEG_MAX
+                | VIRTIO_BLK_F_GEOMETRY
                 | VIRTIO_BLK_F_BLK_SIZE
                 | VIRTIO_BLK_F_FLUSH
                 | VIRTIO_BLK_F_TOPOLOGY
                 | VIRTIO_BLK_F_CONFIG_WCE
                 | VIRTIO_BLK_F_MQ;
+        if (offersLifetime()) {
+            features |= VIRTIO_BLK_F_LIFETIME;
+        }
+        if (limits.zoned() != null) {
+            features |= VIRTIO_BLK_F_ZONED;
+        }
         if (limits.readOnly()) {
             return features | VIRTIO_BLK_F_RO;
         }
         if (offersDiscard()) {
             features |= VIRTIO_BLK_F_DISCARD;
         }
-        if (settings.writeZeroes()) {
+        if (offersWriteZeroes()) {
             features |= VIRTIO_BLK_F_WRITE_ZEROES;
+        }
+        if (offersSecureErase()) {
+            features |= VIRTIO_BLK_F_SECURE_ERASE;
         }
         return features;
     }
 
+    /** Not with host-managed zones, whose driver must not take it (section 5.2.5.1). */
     private boolean offersDiscard() {
-        return settings.discard() && limits.supportsDiscard();
+        return settings.discard() && limits.supportsDiscard() && limits.zoned() == null;
+    }
+
+    /** Not with zones: there it would be a write that has to follow the write pointer. */
+    private boolean offersWriteZeroes() {
+        return settings.writeZeroes() && limits.zoned() == null;
+    }
+
+    private boolean offersSecureErase() {
+        return settings.secureErase() && !limits.readOnly() && limits.secureEraseAlignmentBytes() > 0;
+    }
+
+    /** Section 5.2.6.2: not when there is nothing to tell. */
+    private boolean offersLifetime() {
+        DiskLifetime setting = settings.lifetime();
+        return setting == null ? limits.tellsLifetime() : !setting.equals(DiskLifetime.UNKNOWN);
     }
 
     @Override
@@ -147,13 +176,16 @@ public final class VirtioBlkDevice implements VhostUserDevice {
             disk.take();
             inPossession = true;
         }
+        if (isRefused()) {
+            LOG.warn("{}: the driver knows no zoned disks (VIRTIO_BLK_F_ZONED): every access will fail", name);
+        }
         PassLoop ioThread = ioThreads.get(index % ioThreads.size());
         VirtioBlkQueue queue = new VirtioBlkQueue(
                 ioThread,
                 name + " queue " + index,
                 setup,
-                newParser(),
-                new VirtioBlkRequestHandler(channels.get(index % ioThreads.size()), writeCache, serial),
+                new VirtioBlkRequestParser(rules()),
+                newHandler(channels.get(index % ioThreads.size())),
                 new VirtioBlkCounters(),
                 new QueueReports(controlLoop, Objects.requireNonNull(events, "not attached"), index),
                 settings.rangesMax());
@@ -164,16 +196,49 @@ public final class VirtioBlkDevice implements VhostUserDevice {
         queues[index] = queue; // Only now: one that did not start must not be stopped.
     }
 
-    private VirtioBlkRequestParser newParser() {
+    private VirtioBlkRequestHandler newHandler(BlockChannel channel) {
+        ZonedChannel zones = channel.zones();
+        return new VirtioBlkRequestHandler(
+                channel,
+                writeCache,
+                serial,
+                settings.lifetime(),
+                zones == null ? null : new ZoneRequestHandler(zones, writeCache));
+    }
+
+    private RequestRules rules() {
         int block = limits.logicalBlockBytes();
-        return new VirtioBlkRequestParser(
+        long eraseAlignment = Math.max(block, VirtioBlkConfigSpace.secureEraseAlignmentBytes(limits));
+        ZonedLimits zoned = limits.zoned();
+        return new RequestRules(
                 limits.readOnly(),
-                capacity,
-                offersDiscard() && (acknowledged & VIRTIO_BLK_F_DISCARD) != 0,
-                settings.writeZeroes() && (acknowledged & VIRTIO_BLK_F_WRITE_ZEROES) != 0,
+                isRefused() ? new DiskCapacity(0) : capacity,
                 settings.rangesMax(),
-                VirtioBlkConfigSpace.maxSectors(limits.maxDiscardBytes(), block),
-                VirtioBlkConfigSpace.maxSectors(limits.maxWriteZeroesBytes(), block));
+                offersDiscard() && isAcknowledged(VIRTIO_BLK_F_DISCARD)
+                        ? VirtioBlkConfigSpace.maxSectors(limits.maxDiscardBytes(), block)
+                        : 0,
+                offersWriteZeroes() && isAcknowledged(VIRTIO_BLK_F_WRITE_ZEROES)
+                        ? VirtioBlkConfigSpace.maxSectors(limits.maxWriteZeroesBytes(), block)
+                        : 0,
+                offersSecureErase() && isAcknowledged(VIRTIO_BLK_F_SECURE_ERASE)
+                        ? VirtioBlkConfigSpace.maxSectors(limits.maxWriteZeroesBytes(), eraseAlignment)
+                        : 0,
+                eraseAlignment,
+                offersLifetime() && isAcknowledged(VIRTIO_BLK_F_LIFETIME),
+                zoned != null && isAcknowledged(VIRTIO_BLK_F_ZONED),
+                zoned == null ? 0 : VirtioBlkConfigSpace.maxAppendBytes(zoned, settings));
+    }
+
+    private boolean isAcknowledged(long feature) {
+        return (acknowledged & feature) != 0;
+    }
+
+    /**
+     * Section 5.2.5.2: a driver that does not take ZONED must not get to use a host-managed disk. FEATURES_OK is the front
+     * end's to refuse; what is left to us is to let every access fail.
+     */
+    private boolean isRefused() {
+        return limits.zoned() != null && !isAcknowledged(VIRTIO_BLK_F_ZONED);
     }
 
     @Override

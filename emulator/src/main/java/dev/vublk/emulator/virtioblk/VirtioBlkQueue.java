@@ -105,6 +105,9 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         if (started) {
             ioThread.schedule(this);
         }
+        if (virtqueue.isBroken()) {
+            reportBreakage(); // What was in flight cannot be told.
+        }
     }
 
     private Runnable watchKicks() {
@@ -140,7 +143,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
 
     /**
      * Takes nothing more from the ring; when everything in flight is done and published, calls {@code then} with the next
-     * available index and lets go of memory and descriptors.
+     * available index and lets go of memory and descriptors. What a predecessor left in flight is in flight.
      */
     void stop(IntConsumer then) {
         whenStopped = then;
@@ -154,12 +157,13 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
 
     private void finishStopIfDrained() {
         IntConsumer then = whenStopped;
-        if (then == null || inFlight > 0) {
+        if (then == null || inFlight > 0 || virtqueue.hasRecovered()) {
             return;
         }
         whenStopped = null;
         started = false;
         publish();
+        ioThread.stopPolling(this); // Again: requests that a predecessor had left may have been taken since.
         onPollEnd(); // Whoever serves the ring next finds a driver that kicks.
         callFd = VirtqueueSetup.NO_FD;
         errFd = VirtqueueSetup.NO_FD;
@@ -189,7 +193,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     }
 
     private void takeRequests() {
-        while (started && whenStopped == null) {
+        while (started && (whenStopped == null || virtqueue.hasRecovered())) {
             if (passBudget == 0) {
                 ioThread.schedule(this);
                 return;
@@ -379,7 +383,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         virtqueue.logWritten(request.statusAddress, 1);
         long left = dataWritableBytes(request);
         IoVectors buffers = request.chain.buffers();
-        for (int i = request.dataFirst; left > 0; i++) {
+        for (int i = request.chain.readableCount(); left > 0; i++) {
             long piece = Math.min(left, buffers.length(i));
             virtqueue.logWritten(buffers.base(i), piece);
             left -= piece;
@@ -396,13 +400,9 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         return dataWritten == dataRoom ? dataRoom + 1 : dataWritten;
     }
 
-    /** How much data the request writes to guest memory when it succeeds. */
+    /** How much data the request writes to guest memory when it succeeds, from the start of the writable part on. */
     private static long dataWritableBytes(VirtioBlkRequest request) {
-        return switch (request.type) {
-            case VirtioBlkSpec.VIRTIO_BLK_T_IN -> request.dataBytes;
-            case VirtioBlkSpec.VIRTIO_BLK_T_GET_ID -> Math.min(request.dataBytes, VirtioBlkSpec.ID_BYTES);
-            default -> 0;
-        };
+        return request.type == VirtioBlkSpec.VIRTIO_BLK_T_IN ? request.dataBytes : request.answerBytes;
     }
 
     private void atPassEnd() {

@@ -23,8 +23,11 @@ final class VirtioBlkRequest {
     int dataCount;
     long dataBytes;
 
-    /** Ranges of a DISCARD or WRITE_ZEROES. */
+    /** Ranges of a DISCARD, WRITE_ZEROES or SECURE_ERASE. */
     int rangeCount;
+
+    /** How many bytes of its writable part, from the start on, an answer other than a read's data has. */
+    int answerBytes;
 
     long statusAddress;
 

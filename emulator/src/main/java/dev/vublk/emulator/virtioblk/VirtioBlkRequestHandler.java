@@ -4,8 +4,10 @@ package dev.vublk.emulator.virtioblk;
 import static dev.vublk.emulator.virtioblk.VirtioBlkSpec.*;
 
 import dev.vublk.blockdev.BlockChannel;
+import dev.vublk.blockdev.DiskLifetime;
 import dev.vublk.vhostuser.memory.HostMemory;
 import dev.vublk.vhostuser.virtqueue.IoVectors;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Carries checked requests out against a disk, in straight-line code that suspends the calling coroutine. Runs on the
@@ -17,11 +19,24 @@ final class VirtioBlkRequestHandler {
     private final BlockChannel channel;
     private final WriteCache writeCache;
     private final byte[] serial;
+    private final @Nullable DiskLifetime lifetime;
+    private final @Nullable ZoneRequestHandler zones;
 
-    VirtioBlkRequestHandler(BlockChannel channel, WriteCache writeCache, byte[] serial) {
+    /**
+     * @param lifetime what GET_LIFETIME answers; null for what the disk says
+     * @param zones who carries out what only zoned disks know; null for an ordinary disk
+     */
+    VirtioBlkRequestHandler(
+            BlockChannel channel,
+            WriteCache writeCache,
+            byte[] serial,
+            @Nullable DiskLifetime lifetime,
+            @Nullable ZoneRequestHandler zones) {
         this.channel = channel;
         this.writeCache = writeCache;
         this.serial = serial;
+        this.lifetime = lifetime;
+        this.zones = zones;
     }
 
     /** Carries {@code request} out. Returns its status. */
@@ -41,14 +56,26 @@ final class VirtioBlkRequestHandler {
             case VIRTIO_BLK_T_GET_ID -> getId(request);
             case VIRTIO_BLK_T_DISCARD -> discard(request);
             case VIRTIO_BLK_T_WRITE_ZEROES -> writeZeroes(request);
-            default -> throw new IllegalStateException("request type " + request.type + " passed the parser");
+            case VIRTIO_BLK_T_SECURE_ERASE -> secureErase(request);
+            case VIRTIO_BLK_T_GET_LIFETIME -> getLifetime(request);
+            default -> zoneRequest(request);
         };
     }
 
+    private int zoneRequest(VirtioBlkRequest request) {
+        if (zones == null) {
+            throw new IllegalStateException("request type " + request.type + " passed the parser");
+        }
+        return zones.handle(request);
+    }
+
     /** The one place where an errno becomes a status. */
-    private static int status(int result) {
+    private int status(int result) {
         if (result == 0) {
             return VIRTIO_BLK_S_OK;
+        }
+        if (zones != null) {
+            return ZoneRequestHandler.status(result);
         }
         return result == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR;
     }
@@ -80,6 +107,32 @@ final class VirtioBlkRequestHandler {
         return VIRTIO_BLK_S_OK;
     }
 
+    private int secureErase(VirtioBlkRequest request) {
+        for (int i = 0; i < request.rangeCount; i++) {
+            if (request.rangeLengths[i] == 0) {
+                continue;
+            }
+            int result = channel.secureErase(request.rangeOffsets[i], request.rangeLengths[i]);
+            if (result != 0) {
+                return status(result);
+            }
+        }
+        return VIRTIO_BLK_S_OK;
+    }
+
+    private int getLifetime(VirtioBlkRequest request) {
+        long packed = lifetime == null ? channel.lifetime() : lifetime.packed();
+        if (packed < 0) {
+            return VIRTIO_BLK_S_IOERR;
+        }
+        GuestBytes answer = new GuestBytes(request.chain.buffers(), request.dataFirst);
+        for (int i = 0; i < LIFETIME_BYTES; i++) {
+            answer.put((byte) (packed >>> (8 * i)));
+        }
+        request.answerBytes = LIFETIME_BYTES;
+        return VIRTIO_BLK_S_OK;
+    }
+
     private int getId(VirtioBlkRequest request) {
         IoVectors buffers = request.chain.buffers();
         int done = 0;
@@ -88,6 +141,7 @@ final class VirtioBlkRequestHandler {
             HostMemory.copyIn(serial, done, buffers.base(request.dataFirst + i), piece);
             done += piece;
         }
+        request.answerBytes = done;
         return VIRTIO_BLK_S_OK;
     }
 }

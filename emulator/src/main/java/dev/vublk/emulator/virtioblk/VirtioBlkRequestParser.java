@@ -18,29 +18,14 @@ final class VirtioBlkRequestParser {
     /** The chain has no room for a status: nothing can be answered, the driver is broken. */
     static final int NO_STATUS = -1;
 
+    private final RequestRules rules;
     private final boolean readOnly;
     private final DiskCapacity capacity;
-    private final boolean discard;
-    private final boolean writeZeroes;
-    private final int rangesMax;
-    private final long maxDiscardSectors;
-    private final long maxWriteZeroesSectors;
 
-    VirtioBlkRequestParser(
-            boolean readOnly,
-            DiskCapacity capacity,
-            boolean discard,
-            boolean writeZeroes,
-            int rangesMax,
-            long maxDiscardSectors,
-            long maxWriteZeroesSectors) {
-        this.readOnly = readOnly;
-        this.capacity = capacity;
-        this.discard = discard;
-        this.writeZeroes = writeZeroes;
-        this.rangesMax = rangesMax;
-        this.maxDiscardSectors = maxDiscardSectors;
-        this.maxWriteZeroesSectors = maxWriteZeroesSectors;
+    VirtioBlkRequestParser(RequestRules rules) {
+        this.rules = rules;
+        readOnly = rules.readOnly();
+        capacity = rules.capacity();
     }
 
     /**
@@ -58,6 +43,7 @@ final class VirtioBlkRequestParser {
         if (chain.readableBytes() < HEADER_BYTES) {
             request.type = VIRTIO_BLK_T_FLUSH; // Whatever it was, no data is counted as written.
             request.dataBytes = 0;
+            request.answerBytes = 0;
             return VIRTIO_BLK_S_IOERR;
         }
         int headerEnd = readHeader(request);
@@ -66,10 +52,79 @@ final class VirtioBlkRequestParser {
             case VIRTIO_BLK_T_OUT -> parseOut(request, headerEnd);
             case VIRTIO_BLK_T_FLUSH -> VIRTIO_BLK_S_OK;
             case VIRTIO_BLK_T_GET_ID -> parseGetId(request);
-            case VIRTIO_BLK_T_DISCARD -> parseRanges(request, headerEnd, discard, maxDiscardSectors);
-            case VIRTIO_BLK_T_WRITE_ZEROES -> parseRanges(request, headerEnd, writeZeroes, maxWriteZeroesSectors);
+            default -> parseRare(request, headerEnd);
+        };
+    }
+
+    private int parseRare(VirtioBlkRequest request, int headerEnd) {
+        return switch (request.type) {
+            case VIRTIO_BLK_T_DISCARD -> parseRanges(request, headerEnd, rules.maxDiscardSectors(), SECTOR_BYTES);
+            case VIRTIO_BLK_T_WRITE_ZEROES ->
+                parseRanges(request, headerEnd, rules.maxWriteZeroesSectors(), SECTOR_BYTES);
+            case VIRTIO_BLK_T_SECURE_ERASE ->
+                parseRanges(request, headerEnd, rules.maxSecureEraseSectors(), rules.secureEraseAlignmentBytes());
+            case VIRTIO_BLK_T_GET_LIFETIME -> parseGetLifetime(request);
+            case VIRTIO_BLK_T_ZONE_APPEND -> parseZoneAppend(request, headerEnd);
+            case VIRTIO_BLK_T_ZONE_REPORT -> parseZoneReport(request);
+            case VIRTIO_BLK_T_ZONE_OPEN, VIRTIO_BLK_T_ZONE_CLOSE, VIRTIO_BLK_T_ZONE_FINISH, VIRTIO_BLK_T_ZONE_RESET ->
+                parseZoneOperation(request);
+            case VIRTIO_BLK_T_ZONE_RESET_ALL -> zonesMayBeChanged();
             default -> VIRTIO_BLK_S_UNSUPP;
         };
+    }
+
+    private int parseGetLifetime(VirtioBlkRequest request) {
+        if (!rules.lifetime()) {
+            return VIRTIO_BLK_S_UNSUPP;
+        }
+        takeWritableData(request);
+        // Half of it would be a wrong answer, unlike half of a serial number.
+        return request.dataBytes < LIFETIME_BYTES ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK;
+    }
+
+    private int parseZoneAppend(VirtioBlkRequest request, int headerEnd) {
+        int status = zonesMayBeChanged();
+        if (status != VIRTIO_BLK_S_OK) {
+            return status;
+        }
+        takeReadableData(request, headerEnd);
+        if (request.chain.writableBytes() - 1 < APPEND_SECTOR_BYTES) {
+            return VIRTIO_BLK_S_IOERR;
+        }
+        if (request.dataBytes > rules.maxAppendBytes()) {
+            return rules.maxAppendBytes() == 0 ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_ZONE_INVALID_CMD;
+        }
+        return zoned(checkRange(request.offsetBytes, request.dataBytes));
+    }
+
+    private int parseZoneReport(VirtioBlkRequest request) {
+        if (!rules.zoned()) {
+            return VIRTIO_BLK_S_UNSUPP;
+        }
+        takeWritableData(request);
+        return request.dataBytes < ZONE_REPORT_BYTES || request.offsetBytes >= capacity.bytes()
+                ? VIRTIO_BLK_S_ZONE_INVALID_CMD
+                : VIRTIO_BLK_S_OK;
+    }
+
+    private int parseZoneOperation(VirtioBlkRequest request) {
+        int status = zonesMayBeChanged();
+        return status == VIRTIO_BLK_S_OK && request.offsetBytes >= capacity.bytes()
+                ? VIRTIO_BLK_S_ZONE_INVALID_CMD
+                : status;
+    }
+
+    /** Section 5.2.6.2: unsupported when not negotiated, an error on a read-only disk. */
+    private int zonesMayBeChanged() {
+        if (!rules.zoned()) {
+            return VIRTIO_BLK_S_UNSUPP;
+        }
+        return readOnly ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK;
+    }
+
+    /** "All other error conditions related to zoned block model operation" (section 5.2.6). */
+    private static int zoned(int status) {
+        return status == VIRTIO_BLK_S_OK ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_ZONE_INVALID_CMD;
     }
 
     private int parseIn(VirtioBlkRequest request) {
@@ -145,6 +200,7 @@ final class VirtioBlkRequestParser {
         request.dataCount = 0;
         request.dataBytes = 0;
         request.rangeCount = 0;
+        request.answerBytes = 0;
     }
 
     private static void takeReadableData(VirtioBlkRequest request, int first) {
@@ -171,44 +227,63 @@ final class VirtioBlkRequestParser {
         return wholeSectors && inside ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
     }
 
-    /** Reads the segments of a DISCARD or WRITE_ZEROES and checks each (sections 5.2.6.2 and 5.2.6.3). */
-    private int parseRanges(VirtioBlkRequest request, int headerEnd, boolean negotiated, long sectorsMax) {
+    /**
+     * Reads the segments of a DISCARD, WRITE_ZEROES or SECURE_ERASE and checks all of them (section 5.2.6) before the first
+     * is carried out.
+     *
+     * @param sectorsMax longest segment; 0 when the feature was not negotiated
+     */
+    private int parseRanges(VirtioBlkRequest request, int headerEnd, long sectorsMax, long alignmentBytes) {
         takeReadableData(request, headerEnd);
+        if (request.type == VIRTIO_BLK_T_SECURE_ERASE && request.dataBytes == 0) {
+            // Linux' driver (6.1 and 6.12) takes the direction from the type's lowest bit, and 14 is even: its segments
+            // lie in the writable part.
+            takeWritableData(request);
+        }
         if (readOnly) {
             return VIRTIO_BLK_S_IOERR;
         }
-        if (!negotiated) {
+        if (sectorsMax == 0) {
             return VIRTIO_BLK_S_UNSUPP;
         }
         long bytes = request.dataBytes;
-        if (bytes == 0 || bytes % SEGMENT_BYTES != 0 || bytes / SEGMENT_BYTES > rangesMax) {
+        if (bytes == 0 || bytes % SEGMENT_BYTES != 0 || bytes / SEGMENT_BYTES > rules.rangesMax()) {
             return VIRTIO_BLK_S_IOERR;
         }
         int count = (int) (bytes / SEGMENT_BYTES);
         RangeReader reader = new RangeReader(request.chain.buffers(), request.dataFirst);
+        int status = VIRTIO_BLK_S_OK;
         for (int i = 0; i < count; i++) {
             long sector = reader.nextLong();
             long sectorsAndFlags = reader.nextLong();
             long sectors = sectorsAndFlags & 0xffffffffL;
             int flags = (int) (sectorsAndFlags >>> 32);
-            // Any flag but unmap, and unmap on a discard, are unsupported.
+            // Any flag but unmap, and unmap on anything but write zeroes, are unsupported, whatever else is wrong.
             boolean unmap = flags == VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
             if (flags != 0 && !(unmap && request.type == VIRTIO_BLK_T_WRITE_ZEROES)) {
                 return VIRTIO_BLK_S_UNSUPP;
             }
-            long length = sectors * SECTOR_BYTES;
-            if (sectors > sectorsMax || sector < 0 || sector > Long.MAX_VALUE / SECTOR_BYTES) {
-                return VIRTIO_BLK_S_IOERR;
-            }
-            if (checkRange(sector * SECTOR_BYTES, length) != VIRTIO_BLK_S_OK) {
-                return VIRTIO_BLK_S_IOERR;
+            if (!isRange(sector, sectors, sectorsMax, alignmentBytes)) {
+                status = VIRTIO_BLK_S_IOERR;
+                continue;
             }
             request.rangeOffsets[i] = sector * SECTOR_BYTES;
-            request.rangeLengths[i] = length;
+            request.rangeLengths[i] = sectors * SECTOR_BYTES;
             request.rangeFlags[i] = flags;
         }
         request.rangeCount = count;
-        return VIRTIO_BLK_S_OK;
+        return status;
+    }
+
+    private boolean isRange(long sector, long sectors, long sectorsMax, long alignmentBytes) {
+        if (sectors > sectorsMax || sector < 0 || sector > Long.MAX_VALUE / SECTOR_BYTES) {
+            return false;
+        }
+        long offset = sector * SECTOR_BYTES;
+        long length = sectors * SECTOR_BYTES;
+        return checkRange(offset, length) == VIRTIO_BLK_S_OK
+                && offset % alignmentBytes == 0
+                && (length % alignmentBytes == 0 || offset + length == capacity.bytes());
     }
 
     /** Reads longs from a byte stream that lies in several buffers; a few bytes, so byte by byte. */

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.emulator.virtioblk;
 
+import dev.vublk.blockdev.DiskLifetime;
 import java.nio.charset.StandardCharsets;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a user chooses about a virtio-blk device.
@@ -12,7 +14,10 @@ import java.nio.charset.StandardCharsets;
  * @param segmentMax data segments of one request ({@code seg_max}), at least 1
  * @param discard whether DISCARD is offered when the disk supports it
  * @param writeZeroes whether WRITE_ZEROES is offered
- * @param rangesMax segments of one DISCARD or WRITE_ZEROES request, at least 1
+ * @param rangesMax segments of one DISCARD, WRITE_ZEROES or SECURE_ERASE request, at least 1
+ * @param secureErase whether SECURE_ERASE is offered when the disk supports it
+ * @param geometry cylinders, heads and sectors to tell; null for those that follow from the size
+ * @param lifetime wear to tell; null for what the disk itself tells, {@link DiskLifetime#UNKNOWN} for none
  */
 public record VirtioBlkSettings(
         String serial,
@@ -21,7 +26,22 @@ public record VirtioBlkSettings(
         int segmentMax,
         boolean discard,
         boolean writeZeroes,
-        int rangesMax) {
+        int rangesMax,
+        boolean secureErase,
+        @Nullable DiskGeometry geometry,
+        @Nullable DiskLifetime lifetime) {
+
+    /** Without secure erase; geometry and wear as the disk has them. */
+    public VirtioBlkSettings(
+            String serial,
+            int queueCountMax,
+            int queueSizeMax,
+            int segmentMax,
+            boolean discard,
+            boolean writeZeroes,
+            int rangesMax) {
+        this(serial, queueCountMax, queueSizeMax, segmentMax, discard, writeZeroes, rangesMax, false, null, null);
+    }
 
     /** The serial as the guest gets it: 20 bytes, NUL-padded (virtio 1.2 section 5.2.6). */
     byte[] serialBytes() {

@@ -133,7 +133,7 @@ final class ConfigSpaceTest {
                         new EmulatorUnderTest.Setup(directory).settings(none).start();
                 Guest guest = Guest.connect(emulator)) {
             assertThat(guest.frontend().getFeatures() & 0xffffff)
-                    .isEqualTo(1L << 1 | 1L << 2 | 1L << 6 | 1L << 9 | 1L << 10 | 1L << 11 | 1L << 12);
+                    .isEqualTo(1L << 1 | 1L << 2 | 1L << 4 | 1L << 6 | 1L << 9 | 1L << 10 | 1L << 11 | 1L << 12);
             assertThat(guest.frontend().getConfig(56, 1)[0]).as("may_unmap").isZero();
             assertThat(guest.frontend().getQueueNum()).isEqualTo(1);
         }

@@ -9,6 +9,7 @@ import dev.vublk.emulator.Guest;
 import dev.vublk.emulator.GuestQueue;
 import dev.vublk.emulator.GuestRequest;
 import dev.vublk.vhostuser.frontend.BackendMessages;
+import dev.vublk.vhostuser.linux.FileDescriptor;
 import dev.vublk.vhostuser.protocol.BackendRequest;
 import dev.vublk.vhostuser.protocol.FrontendRequest;
 import dev.vublk.vhostuser.protocol.VringState;
@@ -81,6 +82,28 @@ final class InBandTest {
         }
         assertThat(first.stop()).isEqualTo(200);
         assertThat(second.stop()).isEqualTo(200);
+    }
+
+    /** A call that waits because the channel is full must neither hold others up nor outlive its session. */
+    @Test
+    void shouldSurviveAFrontEndThatDoesNotReadItsCalls() throws Exception {
+        GuestQueue first = guest.queue(0, 16).startWithoutDescriptors();
+        GuestQueue second = guest.queue(1, 16).startWithoutDescriptors();
+        while (FileDescriptor.write(messages.passedFd(), new byte[20]) == 20) {}
+        for (GuestQueue queue : new GuestQueue[] {first, second, first}) {
+            GuestRequest request = queue.add(read(0, 512));
+            queue.publish();
+            queue.ring().requestInterrupt();
+            kick(queue);
+            assertThat(queue.spinForOne()).isSameAs(request);
+        }
+        guest.close();
+
+        messages.close();
+        messages = BackendMessages.open();
+        guest = Guest.connectWithAll(emulator);
+        assertThat(guest.frontend().setBackendReqFd(messages.passedFd())).isTrue();
+        run(guest.queue(0, 16).startWithoutDescriptors(), read(0, 512));
     }
 
     @Test

@@ -4,8 +4,13 @@ package dev.vublk.tools.cli;
 import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
 import dev.vublk.blockdev.BlockOptions.Locking;
+import dev.vublk.blockdev.DiskLifetime;
+import dev.vublk.emulator.virtioblk.DiskGeometry;
 import java.util.EnumSet;
+import java.util.List;
 import java.util.Locale;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Option;
@@ -74,14 +79,82 @@ final class DiskDefaults {
     @Option(
             names = "--max-ranges",
             paramLabel = "N",
-            description = "Ranges in one discard or write-zeroes request, 1 to 256 (default 1).")
-    int maxRanges = 1;
+            description = "Ranges in one discard, write-zeroes or secure-erase request, 1 to 256 (default 32).")
+    int maxRanges = 32;
+
+    @Option(
+            names = "--secure-erase",
+            paramLabel = "on|off",
+            converter = OnOffConverter.class,
+            description =
+                    "Whether guests may erase ranges: by the device's own means, or else by writing zeroes over them, which on"
+                            + " flash, snapshots and copy-on-write file systems leaves old copies (default off).")
+    OnOff secureErase = OnOff.OFF;
+
+    @Option(
+            names = "--geometry",
+            paramLabel = "C/H/S",
+            converter = GeometryConverter.class,
+            description = "Cylinders/heads/sectors that the guest sees (default: auto, from the size).")
+    @Nullable
+    DiskGeometry geometry;
+
+    @Option(
+            names = "--lifetime",
+            paramLabel = "PRE:A:B",
+            converter = LifetimeConverter.class,
+            description =
+                    "Wear that the guest sees: spare blocks normal, warning or urgent, and life used of SLC and MLC cells in"
+                            + " steps of 10%%, 1 to 11, 0 unknown; auto: what an NVMe or eMMC device tells (default); off.")
+    @Nullable
+    DiskLifetime lifetime;
 
     @Option(
             names = "--seg-max",
             paramLabel = "N",
             description = "Data segments in one request, 1 to 1022 (default 126: fits queues of 128).")
     int segMax = 126;
+
+    @Option(
+            names = "--zone-size",
+            paramLabel = "SIZE",
+            converter = SizeConverter.class,
+            description =
+                    "Divide the disk into zones of this size, a power of two from 64K, that must be written sequentially: an"
+                            + " emulated host-managed disk (default: as the disk is).")
+    long zoneSize;
+
+    @Option(
+            names = "--zone-capacity",
+            paramLabel = "SIZE",
+            converter = SizeConverter.class,
+            description = "How much of a sequential zone can be written (default: all).")
+    long zoneCapacity;
+
+    @Option(
+            names = "--conventional-zones",
+            paramLabel = "N",
+            description = "How many zones from the first on can be written in any order (default 0).")
+    int conventionalZones;
+
+    @Option(
+            names = "--max-open-zones",
+            paramLabel = "N",
+            description = "How many zones may be open at once (default 0: any number).")
+    int maxOpenZones;
+
+    @Option(
+            names = "--max-active-zones",
+            paramLabel = "N",
+            description = "How many zones may be open or closed at once (default 0: any number).")
+    int maxActiveZones;
+
+    @Option(
+            names = "--zone-metadata",
+            paramLabel = "FILE",
+            description = "File that keeps the zones' states, made when it does not exist (default: IMAGE.zones).")
+    @Nullable
+    String zoneMetadata;
 
     @Option(
             names = "--share-rw",
@@ -142,6 +215,60 @@ final class DiskDefaults {
     @Option(names = "--socket-group", paramLabel = "GROUP", description = "Group of the socket, name or number.")
     @Nullable
     String socketGroup;
+
+    /** {@code 1024/16/63}, or {@code auto}. */
+    static final class GeometryConverter implements ITypeConverter<@Nullable DiskGeometry> {
+        private static final Pattern GEOMETRY = Pattern.compile("(\\d{1,5})/(\\d{1,3})/(\\d{1,3})");
+
+        @Override
+        public @Nullable DiskGeometry convert(String value) {
+            if (value.equals("auto")) {
+                return null;
+            }
+            Matcher matcher = GEOMETRY.matcher(value);
+            if (matcher.matches()) {
+                int cylinders = Integer.parseInt(matcher.group(1));
+                int heads = Integer.parseInt(matcher.group(2));
+                int sectors = Integer.parseInt(matcher.group(3));
+                if (isIn(cylinders, 65535) && isIn(heads, 255) && isIn(sectors, 255)) {
+                    return new DiskGeometry(cylinders, heads, sectors);
+                }
+            }
+            throw new TypeConversionException("'" + value
+                    + "' is no geometry such as 1024/16/63: up to 65535 cylinders, 255 heads, 255 sectors; or auto");
+        }
+
+        private static boolean isIn(int number, int max) {
+            return number >= 1 && number <= max;
+        }
+    }
+
+    /** {@code normal:1:2}, {@code auto} or {@code off}. */
+    static final class LifetimeConverter implements ITypeConverter<@Nullable DiskLifetime> {
+        static final List<String> SPARE_BLOCKS = List.of("unknown", "normal", "warning", "urgent");
+        private static final Pattern LIFETIME = Pattern.compile("([a-z]+):(\\d{1,2}):(\\d{1,2})");
+
+        @Override
+        public @Nullable DiskLifetime convert(String value) {
+            if (value.equals("auto")) {
+                return null;
+            }
+            if (value.equals("off")) {
+                return DiskLifetime.UNKNOWN;
+            }
+            Matcher matcher = LIFETIME.matcher(value);
+            if (matcher.matches()) {
+                int preEndOfLife = SPARE_BLOCKS.indexOf(matcher.group(1));
+                int usedA = Integer.parseInt(matcher.group(2));
+                int usedB = Integer.parseInt(matcher.group(3));
+                if (preEndOfLife >= 0 && usedA <= DiskLifetime.USED_MAX && usedB <= DiskLifetime.USED_MAX) {
+                    return new DiskLifetime(preEndOfLife, usedA, usedB);
+                }
+            }
+            throw new TypeConversionException("'" + value + "' is no wear such as normal:1:2: spare blocks "
+                    + String.join(", ", SPARE_BLOCKS) + ", then twice 0 to 11; or auto, off");
+        }
+    }
 
     /** {@code none}, {@code writeback}, …. */
     static final class CacheModeConverter implements ITypeConverter<CacheMode> {

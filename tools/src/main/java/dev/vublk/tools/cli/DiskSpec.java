@@ -2,12 +2,15 @@
 package dev.vublk.tools.cli;
 
 import dev.vublk.blockdev.BlockOptions;
+import dev.vublk.blockdev.ZoneOptions;
 import dev.vublk.emulator.DiskConfig;
 import dev.vublk.emulator.virtioblk.VirtioBlkSettings;
 import dev.vublk.tools.cli.DiskDefaults.CacheModeConverter;
 import dev.vublk.tools.cli.DiskDefaults.Discard;
 import dev.vublk.tools.cli.DiskDefaults.DiscardConverter;
 import dev.vublk.tools.cli.DiskDefaults.EngineConverter;
+import dev.vublk.tools.cli.DiskDefaults.GeometryConverter;
+import dev.vublk.tools.cli.DiskDefaults.LifetimeConverter;
 import dev.vublk.tools.cli.DiskDefaults.LockingConverter;
 import dev.vublk.tools.cli.DiskDefaults.OnOffConverter;
 import dev.vublk.tools.cli.DiskDefaults.SocketModeConverter;
@@ -34,12 +37,23 @@ final class DiskSpec {
     private static final int SERIAL_BYTES_MAX = 20;
     private static final int QUEUES_MAX = 256;
 
+    /** As many zones as an emulated disk may have. */
+    private static final int ZONES_MAX = 1 << 17;
+
     /** Arbitrary; each front end has its own rings, memory and descriptors. */
     private static final int CLIENTS_MAX = 64;
 
     /** Keys that are on when they are merely named. */
     private static final Set<String> SWITCHES = Set.of(
-            "read-only", "share-rw", "force-share", "locking", "write-zeroes", "in-order", "order-platform", "in-band");
+            "read-only",
+            "share-rw",
+            "force-share",
+            "locking",
+            "write-zeroes",
+            "secure-erase",
+            "in-order",
+            "order-platform",
+            "in-band");
 
     /** Every key, in the order in which a person wants to see them. */
     static final List<String> KEYS = List.of(
@@ -66,7 +80,16 @@ final class DiskSpec {
             "write-zeroes",
             "in-order",
             "order-platform",
-            "in-band");
+            "in-band",
+            "secure-erase",
+            "geometry",
+            "lifetime",
+            "zone-size",
+            "zone-capacity",
+            "conventional-zones",
+            "max-open-zones",
+            "max-active-zones",
+            "zone-metadata");
 
     private final DiskDefaults values;
 
@@ -102,6 +125,15 @@ final class DiskSpec {
         copy.discard = from.discard;
         copy.writeZeroes = from.writeZeroes;
         copy.maxRanges = from.maxRanges;
+        copy.secureErase = from.secureErase;
+        copy.geometry = from.geometry;
+        copy.lifetime = from.lifetime;
+        copy.zoneSize = from.zoneSize;
+        copy.zoneCapacity = from.zoneCapacity;
+        copy.conventionalZones = from.conventionalZones;
+        copy.maxOpenZones = from.maxOpenZones;
+        copy.maxActiveZones = from.maxActiveZones;
+        copy.zoneMetadata = from.zoneMetadata;
         copy.segMax = from.segMax;
         copy.shareRw = from.shareRw;
         copy.forceShare = from.forceShare;
@@ -193,6 +225,15 @@ final class DiskSpec {
             case "engine" -> values.engine = new EngineConverter().convert(value);
             case "discard" -> values.discard = new DiscardConverter().convert(value);
             case "write-zeroes" -> values.writeZeroes = onOff.convert(value);
+            case "secure-erase" -> values.secureErase = onOff.convert(value);
+            case "geometry" -> values.geometry = new GeometryConverter().convert(value);
+            case "lifetime" -> values.lifetime = new LifetimeConverter().convert(value);
+            case "zone-size" -> values.zoneSize = new SizeConverter().convert(value);
+            case "zone-capacity" -> values.zoneCapacity = new SizeConverter().convert(value);
+            case "conventional-zones" -> values.conventionalZones = number(value, 0, ZONES_MAX);
+            case "max-open-zones" -> values.maxOpenZones = number(value, 0, ZONES_MAX);
+            case "max-active-zones" -> values.maxActiveZones = number(value, 0, ZONES_MAX);
+            case "zone-metadata" -> values.zoneMetadata = value;
             default -> throw new TypeConversionException("no such key; known are " + String.join(", ", KEYS));
         }
     }
@@ -247,7 +288,8 @@ final class DiskSpec {
                         (int) values.blockSize,
                         values.locking,
                         values.shareRw,
-                        values.forceShare),
+                        values.forceShare,
+                        zones(image)),
                 new ListenerOptions(
                         socket, socketFd, values.socketMode, values.socketOwner, values.socketGroup, values.clients),
                 new SessionOptions(values.inOrder, values.orderPlatform, values.inBand),
@@ -258,10 +300,41 @@ final class DiskSpec {
                         values.segMax,
                         values.discard == Discard.UNMAP,
                         values.writeZeroes.isOn(),
-                        values.maxRanges));
+                        values.maxRanges,
+                        values.secureErase.isOn(),
+                        values.geometry,
+                        values.lifetime));
+    }
+
+    /** The zones to be emulated, or null; what only makes sense with zones is refused without them. */
+    private @Nullable ZoneOptions zones(String imageName) {
+        if (values.zoneSize == 0) {
+            for (String key : List.of("zone-capacity", "conventional-zones", "max-open-zones", "max-active-zones")) {
+                if (seen.contains(key)) {
+                    throw refused(key, "there are no zones without zone-size");
+                }
+            }
+            if (values.zoneMetadata != null || values.zoneCapacity != 0 || values.conventionalZones != 0) {
+                throw refused("zone-size", "is missing: there are no zones without it");
+            }
+            return null;
+        }
+        if (Long.bitCount(values.zoneSize) != 1 || values.zoneSize < 64 << 10) {
+            throw refused("zone-size", "'" + values.zoneSize + "' is no power of two from 65536 on");
+        }
+        return new ZoneOptions(
+                values.zoneMetadata == null ? imageName + ".zones" : values.zoneMetadata,
+                values.zoneSize,
+                values.zoneCapacity,
+                values.conventionalZones,
+                values.maxOpenZones,
+                values.maxActiveZones);
     }
 
     private void checkNumbers() {
+        check("conventional-zones", values.conventionalZones, 0, ZONES_MAX);
+        check("max-open-zones", values.maxOpenZones, 0, ZONES_MAX);
+        check("max-active-zones", values.maxActiveZones, 0, ZONES_MAX);
         check("queues", values.queues, QUEUES_MAX);
         check("queue-size", values.queueSize, 32768);
         check("seg-max", values.segMax, 1022);
@@ -299,8 +372,12 @@ final class DiskSpec {
     }
 
     private void check(String key, int value, int max) {
-        if (value < 1 || value > max) {
-            throw refused(key, "'" + value + "' is no number from 1 to " + max);
+        check(key, value, 1, max);
+    }
+
+    private void check(String key, int value, int min, int max) {
+        if (value < min || value > max) {
+            throw refused(key, "'" + value + "' is no number from " + min + " to " + max);
         }
     }
 

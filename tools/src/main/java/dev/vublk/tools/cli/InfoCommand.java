@@ -7,6 +7,7 @@ import dev.vublk.blockdev.BlockDriver;
 import dev.vublk.blockdev.BlockDrivers;
 import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.blockdev.BlockOptions;
+import dev.vublk.blockdev.DiskLifetime;
 import dev.vublk.blockdev.file.FileProbe;
 import dev.vublk.blockdev.file.ImageFormat;
 import dev.vublk.blockdev.file.ImageInfo;
@@ -80,6 +81,8 @@ final class InfoCommand implements Callable<Integer> {
                     false,
                     0,
                     0,
+                    0,
+                    null,
                     ImageFormat.RAW);
         }
     }
@@ -121,6 +124,13 @@ final class InfoCommand implements Callable<Integer> {
         map.put("direct-io", info.canDirect());
         map.put("direct-io-memory-alignment", info.directMemoryBytes());
         map.put("direct-io-offset-alignment", info.directOffsetBytes());
+        map.put("zone-size", info.zoneBytes());
+        DiskLifetime lifetime = info.lifetime();
+        if (lifetime != null) {
+            map.put("pre-eol", lifetime.preEndOfLife());
+            map.put("life-used-a", lifetime.usedTypeA());
+            map.put("life-used-b", lifetime.usedTypeB());
+        }
         return map;
     }
 
@@ -150,6 +160,26 @@ final class InfoCommand implements Callable<Integer> {
                         ? "yes, memory aligned to " + bytes(info.directMemoryBytes()) + ", offsets to "
                                 + bytes(info.directOffsetBytes())
                         : "no (cache=none and cache=directsync will not work)");
+        printDevice(info, out);
+    }
+
+    private static void printDevice(ImageInfo info, PrintWriter out) {
+        if (info.zoneBytes() > 0) {
+            line(out, "zones", "host-managed, of " + bytes(info.zoneBytes()) + " (needs cache=none)");
+        }
+        DiskLifetime lifetime = info.lifetime();
+        if (lifetime != null) {
+            line(
+                    out,
+                    "life used",
+                    "type A " + used(lifetime.usedTypeA()) + ", type B " + used(lifetime.usedTypeB())
+                            + ", spare blocks "
+                            + DiskDefaults.LifetimeConverter.SPARE_BLOCKS.get(lifetime.preEndOfLife()));
+        }
+    }
+
+    private static String used(int steps) {
+        return steps == 0 ? "unknown" : steps == DiskLifetime.USED_MAX ? "all of it" : "up to " + 10 * steps + " %";
     }
 
     private static void line(PrintWriter out, String name, String value) {

@@ -8,7 +8,10 @@ import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
 import dev.vublk.blockdev.BlockOptions.Locking;
+import dev.vublk.blockdev.DiskLifetime;
+import dev.vublk.blockdev.ZoneOptions;
 import dev.vublk.emulator.DiskConfig;
+import dev.vublk.emulator.virtioblk.DiskGeometry;
 import dev.vublk.emulator.virtioblk.VirtioBlkSettings;
 import dev.vublk.vhostuser.session.SessionOptions;
 import dev.vublk.vhostuser.socket.ListenerOptions;
@@ -29,21 +32,55 @@ class DiskSpecTest {
                 .isEqualTo(new DiskConfig(
                         BlockOptions.defaults("a.img"),
                         ListenerOptions.atPath("a.sock"),
-                        new VirtioBlkSettings("a.img", 64, 1024, 126, true, true, 1)));
+                        new VirtioBlkSettings("a.img", 64, 1024, 126, true, true, 32)));
     }
 
     @Test
     void shouldTakeEveryKey() {
         DiskConfig disk = parse("image=a.img,socket=a.sock,socket-mode=0660,socket-owner=root,socket-group=0,serial=S1,"
                 + "queues=3,queue-size=256,seg-max=254,max-ranges=16,block-size=4K,read-only=on,share-rw=on,"
-                + "force-share=on,locking=off,cache=none,engine=threads,discard=ignore,write-zeroes=off");
+                + "force-share=on,locking=off,cache=none,engine=threads,discard=ignore,write-zeroes=off,"
+                + "secure-erase=on,geometry=65535/255/63,lifetime=warning:11:0,zone-size=1M,zone-capacity=960K,"
+                + "conventional-zones=2,max-open-zones=3,max-active-zones=4,zone-metadata=z");
 
         assertThat(disk)
                 .isEqualTo(new DiskConfig(
                         new BlockOptions(
-                                "a.img", true, CacheMode.NONE, IoEngine.THREADS, false, 4096, Locking.OFF, true, true),
+                                "a.img",
+                                true,
+                                CacheMode.NONE,
+                                IoEngine.THREADS,
+                                false,
+                                4096,
+                                Locking.OFF,
+                                true,
+                                true,
+                                new ZoneOptions("z", 1 << 20, 960 << 10, 2, 3, 4)),
                         new ListenerOptions("a.sock", -1, 0660, "root", "0"),
-                        new VirtioBlkSettings("S1", 3, 256, 254, false, false, 16)));
+                        new VirtioBlkSettings(
+                                "S1",
+                                3,
+                                256,
+                                254,
+                                false,
+                                false,
+                                16,
+                                true,
+                                new DiskGeometry(65535, 255, 63),
+                                new DiskLifetime(2, 11, 0))));
+    }
+
+    @Test
+    void shouldKeepZonesBesideTheImage() {
+        assertThat(parse("image=a.img,socket=s,zone-size=256M").block().zones())
+                .isEqualTo(new ZoneOptions("a.img.zones", 256 << 20, 0, 0, 0, 0));
+    }
+
+    @Test
+    void shouldKnowWaysNotToSetGeometryAndWear() {
+        assertThat(parse("image=a,socket=s,geometry=auto").device().geometry()).isNull();
+        assertThat(parse("image=a,socket=s,lifetime=auto").device().lifetime()).isNull();
+        assertThat(parse("image=a,socket=s,lifetime=off").device().lifetime()).isEqualTo(DiskLifetime.UNKNOWN);
     }
 
     @Test
@@ -184,6 +221,16 @@ class DiskSpecTest {
                 "image=a,socket=s,socket-mode=1777 | socket-mode: '1777' is no octal mode such as 0660",
                 "image=a,socket=s,socket-owner=no-such | socket-owner: there is no user 'no-such'; give a name or a number",
                 "image=a,socket=s,socket-group=no-such | socket-group: there is no group 'no-such'; give a name or a number",
+                "image=a,socket=s,geometry=0/1/1 | geometry: '0/1/1' is no geometry such as 1024/16/63: up to 65535 cylinders, 255 heads, 255 sectors; or auto",
+                "image=a,socket=s,geometry=1024 | geometry: '1024' is no geometry such as 1024/16/63: up to 65535 cylinders, 255 heads, 255 sectors; or auto",
+                "image=a,socket=s,lifetime=normal:12:0 | lifetime: 'normal:12:0' is no wear such as normal:1:2: spare blocks unknown, normal, warning, urgent, then twice 0 to 11; or auto, off",
+                "image=a,socket=s,lifetime=new:1:1 | lifetime: 'new:1:1' is no wear such as normal:1:2: spare blocks unknown, normal, warning, urgent, then twice 0 to 11; or auto, off",
+                "image=a,socket=s,secure-erase=maybe | secure-erase: 'maybe' is neither on nor off",
+                "image=a,socket=s,zone-size=3M | zone-size: '3145728' is no power of two from 65536 on",
+                "image=a,socket=s,zone-size=32K | zone-size: '32768' is no power of two from 65536 on",
+                "image=a,socket=s,max-open-zones=3 | max-open-zones: there are no zones without zone-size",
+                "image=a,socket=s,zone-metadata=z | --zone-size: is missing: there are no zones without it",
+                "image=a,socket=s,conventional-zones=-1 | conventional-zones: '-1' is no number from 0 to 131072",
                 "image=a,socket=s,force-share=on | force-share: is only safe for reading: add read-only=on",
             })
     void shouldRefuse(String text, String message) {
@@ -208,7 +255,7 @@ class DiskSpecTest {
                 assertThat(e).hasMessageStartingWith("--" + key + ": ").hasMessageNotContaining("no such key");
             }
         }
-        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(24);
+        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(33);
     }
 
     @Test

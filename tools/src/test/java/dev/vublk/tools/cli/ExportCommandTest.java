@@ -44,7 +44,7 @@ class ExportCommandTest {
                         List.of(new DiskConfig(
                                 BlockOptions.defaults("a.img"),
                                 ListenerOptions.atPath("a.sock"),
-                                new VirtioBlkSettings("a.img", 64, 1024, 126, true, true, 1))),
+                                new VirtioBlkSettings("a.img", 64, 1024, 126, true, true, 32))),
                         1,
                         List.of(),
                         0,

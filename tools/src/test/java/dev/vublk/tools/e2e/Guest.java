@@ -118,6 +118,29 @@ final class Guest {
             }
         }
 
+        /** Waits until somebody writes to {@code image}: the guest's load is going on. */
+        void awaitWrite(Path image) throws Exception {
+            try (var watcher = image.getFileSystem().newWatchService()) {
+                image.toAbsolutePath()
+                        .getParent()
+                        .register(watcher, java.nio.file.StandardWatchEventKinds.ENTRY_MODIFY);
+                long deadlineNs = System.nanoTime() + TimeUnit.SECONDS.toNanos(LIMIT_S);
+                boolean written = false;
+                while (!written) {
+                    assertThat(process.isAlive())
+                            .as("the guest runs\n" + output())
+                            .isTrue();
+                    assertThat(System.nanoTime()).as("deadline").isLessThan(deadlineNs);
+                    var key = watcher.poll(1, TimeUnit.SECONDS);
+                    if (key != null) {
+                        written = key.pollEvents().stream()
+                                .anyMatch(event -> image.getFileName().equals(event.context()));
+                        key.reset();
+                    }
+                }
+            }
+        }
+
         @Override
         public void close() throws IOException {
             // SIGTERM: the rig ends what it has started.

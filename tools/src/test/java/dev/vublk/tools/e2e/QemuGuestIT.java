@@ -184,6 +184,37 @@ class QemuGuestIT {
         }
     }
 
+    /** scripts/soak.sh does the same more often and at random. */
+    @ParameterizedTest
+    @ValueSource(strings = {"--cache writeback", "--cache none", "--engine threads"})
+    void shouldBeKilledAndStartedAgainUnderLoad(String options) throws Exception {
+        Path share = Files.createDirectory(directory.resolve("share"));
+        Path console = directory.resolve("console");
+        List<String> all = new ArrayList<>(List.of("--iothreads", "2"));
+        all.addAll(List.of(options.split(" ")));
+        VublkProcess vublk = export(all.toArray(String[]::new));
+        try (Guest.Running guest = Guest.qemu("reconnect-fio", socket)
+                .with("GUEST_SHARE", share.toString())
+                .with("GUEST_LOG", console.toString())
+                .with("GUEST_DISK_OPTIONS", "num-queues=2")
+                .withScriptEnvironment("RUNTIME=5 UNTIL=enough")
+                .start()) {
+            guest.awaitFile(share.resolve("running"));
+            for (int i = 0; i < 3; i++) {
+                guest.awaitWrite(image);
+                vublk.kill();
+                vublk = export(all.toArray(String[]::new));
+            }
+            guest.awaitWrite(image);
+            Files.createFile(share.resolve("enough"));
+            assertThat(guest.succeeds()).contains("verified under reconnects");
+            assertThat(Files.readString(console)).doesNotContain("I/O error");
+            vublk.stop(socket);
+        } finally {
+            vublk.close();
+        }
+    }
+
     @Test
     void shouldGrowUnderTheGuest() throws Exception {
         Path share = Files.createDirectory(directory.resolve("share"));

@@ -4,9 +4,12 @@ package dev.vublk.tools.e2e;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.vublk.tools.e2e.DiskImages.LoopDevice;
+import java.net.URL;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import org.assertj.core.api.Assertions;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
@@ -165,6 +168,104 @@ class UmlGuestIT {
                     .contains("write_zeroes_max_bytes=0");
             vublk.stop(socket);
         }
+    }
+
+    @Test
+    void shouldEraseAndTellTheGeometry() throws Exception {
+        Path image = DiskImages.sparse(directory, "disk.img", 64 * DiskImages.MIB);
+        Path socket = socket("disk.sock");
+        try (VublkProcess vublk = VublkProcess.export(
+                directory,
+                1,
+                image.toString(),
+                "--socket",
+                socket.toString(),
+                "--secure-erase",
+                "on",
+                "--geometry",
+                "1000/200/60")) {
+            Guest.uml("erase-geometry", socket)
+                    .withScriptEnvironment("GEOMETRY=1000/200/60")
+                    .succeeds();
+            vublk.stop(socket);
+        }
+    }
+
+    /** A kernel that {@code scripts/guest/zoned-kernel.sh} built; Debian's knows no zones. */
+    private static Path zonedKernel() {
+        String directory = System.getenv()
+                .getOrDefault(
+                        "VUBLK_GUEST_DIR",
+                        System.getenv().getOrDefault("XDG_CACHE_HOME", System.getProperty("user.home") + "/.cache")
+                                + "/vublk/guest");
+        Path kernel = Path.of(directory, "uml-zoned/linux.uml");
+        Assumptions.assumeTrue(
+                Files.isExecutable(kernel), "skipped: no kernel with zones, scripts/guest/zoned-kernel.sh builds one");
+        return kernel;
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"writeback", "none"})
+    void shouldServeAZonedDisk(String cache) throws Exception {
+        Path kernel = zonedKernel();
+        Path image = DiskImages.sparse(directory, "disk.img", 2048 * DiskImages.MIB);
+        Path socket = socket("disk.sock");
+        try (VublkProcess vublk = VublkProcess.export(
+                directory,
+                1,
+                image.toString(),
+                "--socket",
+                socket.toString(),
+                "--cache",
+                cache,
+                "--zone-size",
+                "64M",
+                "--zone-capacity",
+                "48M",
+                "--conventional-zones",
+                "4",
+                "--max-open-zones",
+                "6",
+                "--max-active-zones",
+                "12")) {
+            Guest.uml("zoned", socket)
+                    .with("GUEST_UML", kernel.toString())
+                    .with("GUEST_VIRTIO_BLK", "0")
+                    .withScriptEnvironment("ZONES=32 ZONE_SECTORS=131072")
+                    .succeeds();
+            vublk.stop(socket);
+        }
+    }
+
+    /** The driver of host-managed devices against the guest kernel's own: the ioctls are real, and so are the zones. */
+    @Test
+    void shouldServeAHostManagedDevice() throws Exception {
+        Path root = Path.of(Checkout.launcher()).getParent().getParent();
+        URL assertj = Assertions.class.getProtectionDomain().getCodeSource().getLocation();
+        String classPath = String.join(
+                ":",
+                "/run/share/blockdev/target/test-classes",
+                "/run/share/tools/target/dist/lib/*",
+                Path.of(assertj.toURI()).toString());
+        String java = System.getProperty("java.home") + "/bin/java";
+        Guest.script(
+                        "uml-run.sh",
+                        "none",
+                        Checkout.guestTest("zoned-device"),
+                        "null_blk.nr_devices=1",
+                        "null_blk.gb=1",
+                        "null_blk.memory_backed=1",
+                        "null_blk.zoned=1",
+                        "null_blk.zone_size=4",
+                        "null_blk.zone_nr_conv=2",
+                        "null_blk.zone_max_open=3",
+                        "null_blk.zone_max_active=5")
+                .with("GUEST_UML", zonedKernel().toString())
+                .with("GUEST_VIRTIO_BLK", "0")
+                .with("GUEST_MEM", "1G")
+                .with("GUEST_SHARE", root.toString())
+                .withScriptEnvironment("JAVA=" + java + " CLASSPATH=" + classPath)
+                .succeeds();
     }
 
     @Test

@@ -8,6 +8,7 @@ import dev.vublk.vhostuser.linux.UnixSocket;
 import dev.vublk.vhostuser.protocol.ConfigSpaceAccess;
 import dev.vublk.vhostuser.protocol.DeviceStateTransfer;
 import dev.vublk.vhostuser.protocol.FrontendRequest;
+import dev.vublk.vhostuser.protocol.InflightDescription;
 import dev.vublk.vhostuser.protocol.LogRegion;
 import dev.vublk.vhostuser.protocol.MemoryRegionDescription;
 import dev.vublk.vhostuser.protocol.MemoryTable;
@@ -19,7 +20,9 @@ import dev.vublk.vhostuser.protocol.VringState;
 import dev.vublk.vhostuser.protocol.Wire;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.function.IntConsumer;
 
 /**
  * The front end's end of a vhost-user socket: one blocking method a message. Owns the socket; descriptors that are passed stay
@@ -210,6 +213,30 @@ public final class VhostUserFrontend implements AutoCloseable {
         return set(FrontendRequest.SET_CONFIG, payload.put(data).flip());
     }
 
+    /** Asks for a region in which the back end keeps what is in flight. */
+    public FrontendInflight getInflightFd(int queueCount, int queueSize) throws IOException {
+        InflightDescription asked = new InflightDescription(0, 0, queueCount, queueSize);
+        send(FrontendRequest.GET_INFLIGHT_FD, 0, asked.encode(InflightDescription.PADDED_SIZE_BYTES));
+        List<Integer> fds = new ArrayList<>();
+        ByteBuffer reply = receiveReply(FrontendRequest.GET_INFLIGHT_FD, fds);
+        if (reply.remaining() != InflightDescription.PADDED_SIZE_BYTES || fds.size() != 1) {
+            fds.forEach(FileDescriptor::close);
+            throw new IOException("GET_INFLIGHT_FD was answered with " + reply.remaining() + " bytes and " + fds.size()
+                    + " descriptors");
+        }
+        return new FrontendInflight(InflightDescription.decode(reply), fds.getFirst());
+    }
+
+    public boolean setInflightFd(FrontendInflight region) throws IOException {
+        return setInflightFd(region.description(), region.fd());
+    }
+
+    /** Passes any region. */
+    public boolean setInflightFd(InflightDescription description, int inflightFd) throws IOException {
+        return set(
+                FrontendRequest.SET_INFLIGHT_FD, description.encode(InflightDescription.PADDED_SIZE_BYTES), inflightFd);
+    }
+
     // ---- the pieces, for anything unusual
 
     /** A message that is answered only on request: sent, and its acknowledgement awaited where that was switched on. */
@@ -265,7 +292,15 @@ public final class VhostUserFrontend implements AutoCloseable {
 
     /** The payload of the reply to {@code request}, whatever its size. */
     public ByteBuffer receiveReply(FrontendRequest request) throws IOException {
-        MessageHeader header = receiveHeader();
+        return receiveReply(request, receiveHeader());
+    }
+
+    /** The same, with the descriptors that come along, which become the caller's. */
+    private ByteBuffer receiveReply(FrontendRequest request, List<Integer> fds) throws IOException {
+        return receiveReply(request, decodeHeader(receiveBytes(MessageHeader.SIZE_BYTES, fds::add)));
+    }
+
+    private ByteBuffer receiveReply(FrontendRequest request, MessageHeader header) throws IOException {
         if (header.request() != request.id() || header.flags() != (MessageHeader.VERSION | MessageHeader.FLAG_REPLY)) {
             throw new IOException(request + " was answered with " + header);
         }
@@ -274,8 +309,12 @@ public final class VhostUserFrontend implements AutoCloseable {
 
     /** The next header from the back end. */
     public MessageHeader receiveHeader() throws IOException {
+        return decodeHeader(receiveBytes(MessageHeader.SIZE_BYTES));
+    }
+
+    private static MessageHeader decodeHeader(ByteBuffer bytes) throws IOException {
         try {
-            return MessageHeader.decode(receiveBytes(MessageHeader.SIZE_BYTES));
+            return MessageHeader.decode(bytes);
         } catch (VhostUserProtocolException e) {
             throw new IOException(e.reason(), e);
         }
@@ -283,10 +322,14 @@ public final class VhostUserFrontend implements AutoCloseable {
 
     /** Exactly so many bytes. */
     public ByteBuffer receiveBytes(int count) throws IOException {
+        return receiveBytes(count, FileDescriptor::close);
+    }
+
+    private ByteBuffer receiveBytes(int count, IntConsumer passedFds) throws IOException {
         byte[] bytes = new byte[count];
         int received = 0;
         while (received < count) {
-            int result = receive(bytes, received);
+            int result = receive(bytes, received, passedFds);
             if (result == 0) {
                 throw new IOException("the back end has closed the connection");
             }
@@ -302,12 +345,12 @@ public final class VhostUserFrontend implements AutoCloseable {
 
     /** Waits until the back end closes the connection; true when it does so without sending anything more. */
     public boolean awaitEnd() throws IOException {
-        return receive(new byte[1], 0) == 0;
+        return receive(new byte[1], 0, FileDescriptor::close) == 0;
     }
 
-    private int receive(byte[] target, int offset) throws IOException {
+    private int receive(byte[] target, int offset, IntConsumer passedFds) throws IOException {
         while (true) {
-            int result = UnixSocket.receive(fd, target, offset, target.length - offset, FileDescriptor::close);
+            int result = UnixSocket.receive(fd, target, offset, target.length - offset, passedFds);
             if (result >= 0) {
                 return result;
             }

@@ -26,6 +26,9 @@ public final class HostMemory {
     private static final VarHandle SHORT_HANDLE = SHORT.varHandle();
     private static final VarHandle LONG_HANDLE =
             ValueLayout.JAVA_LONG.withOrder(ByteOrder.LITTLE_ENDIAN).varHandle();
+    private static final VarHandle BYTE_HANDLE = ValueLayout.JAVA_BYTE.varHandle();
+    private static final VarHandle INT_HANDLE =
+            ValueLayout.JAVA_INT.withOrder(ByteOrder.LITTLE_ENDIAN).varHandle();
 
     private HostMemory() {}
 
@@ -35,6 +38,11 @@ public final class HostMemory {
 
     public static void putByte(long address, byte value) {
         ALL.set(ValueLayout.JAVA_BYTE, address, value);
+    }
+
+    /** As {@link #putByte}, ordered after every earlier access of this thread. */
+    public static void putByteRelease(long address, byte value) {
+        BYTE_HANDLE.setRelease(ALL, address, value);
     }
 
     /** An unsigned 16-bit value; {@code address} is even. */
@@ -62,6 +70,16 @@ public final class HostMemory {
 
     public static void putInt(long address, int value) {
         ALL.set(INT_UNALIGNED, address, value);
+    }
+
+    /** As {@link #getInt}, ordered before every later access of this thread; {@code address} is a multiple of four. */
+    public static int getIntAcquire(long address) {
+        return (int) INT_HANDLE.getAcquire(ALL, address);
+    }
+
+    /** As {@link #putInt}, ordered after every earlier access of this thread; {@code address} is a multiple of four. */
+    public static void putIntRelease(long address, int value) {
+        INT_HANDLE.setRelease(ALL, address, value);
     }
 
     public static long getLong(long address) {

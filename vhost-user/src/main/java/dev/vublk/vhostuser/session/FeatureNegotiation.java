@@ -26,6 +26,7 @@ final class FeatureNegotiation {
             | ProtocolFeature.REPLY_ACK.mask()
             | ProtocolFeature.BACKEND_REQ.mask()
             | ProtocolFeature.CONFIG.mask()
+            | ProtocolFeature.INFLIGHT_SHMFD.mask()
             | ProtocolFeature.RESET_DEVICE.mask()
             | ProtocolFeature.CONFIGURE_MEM_SLOTS.mask()
             | ProtocolFeature.STATUS.mask()

@@ -3,9 +3,13 @@ package dev.vublk.vhostuser.session;
 
 import static java.util.Objects.requireNonNull;
 
+import dev.vublk.vhostuser.linux.Errno;
+import dev.vublk.vhostuser.linux.FileDescriptor;
+import dev.vublk.vhostuser.linux.SharedMapping;
 import dev.vublk.vhostuser.protocol.ConfigSpaceAccess;
 import dev.vublk.vhostuser.protocol.DeviceStateTransfer;
 import dev.vublk.vhostuser.protocol.FrontendRequest;
+import dev.vublk.vhostuser.protocol.InflightDescription;
 import dev.vublk.vhostuser.protocol.LogRegion;
 import dev.vublk.vhostuser.protocol.MemoryRegionDescription;
 import dev.vublk.vhostuser.protocol.MemoryTable;
@@ -83,6 +87,8 @@ final class RequestDispatcher {
             case SET_BACKEND_REQ_FD -> session.setBackendRequestFd(fds);
             case GET_CONFIG -> getConfig(header, ConfigSpaceAccess.decode(payload));
             case SET_CONFIG -> setConfig(ConfigSpaceAccess.decode(payload), payload);
+            case GET_INFLIGHT_FD -> getInflightFd(header, InflightDescription.decode(payload));
+            case SET_INFLIGHT_FD -> session.setInflight(InflightDescription.decode(payload), fds);
             case RESET_DEVICE -> session.resetDevice();
             case VRING_KICK -> session.kickVring(VringState.decode(payload));
             case SET_STATUS -> session.setStatus(payload.getLong());
@@ -143,6 +149,22 @@ final class RequestDispatcher {
         byte[] data = new byte[access.sizeBytes()];
         payload.get(data);
         session.writeConfig(access, data);
+    }
+
+    /** The region belongs to the front end: our descriptor is closed when it has its own. */
+    private void getInflightFd(MessageHeader header, InflightDescription asked)
+            throws IOException, VhostUserProtocolException {
+        InflightDescription region = session.describeInflight(asked);
+        // Sealed: a front end that is confused rather than hostile cannot truncate it under us.
+        int fd = SharedMapping.createSealedFile("vublk-inflight", region.mmapSizeBytes());
+        if (fd < 0) {
+            throw new VhostUserProtocolException("no memory for an " + region + ": " + Errno.describe(fd));
+        }
+        try {
+            connection.sendReply(header, region.encode(header.sizeBytes()), fd);
+        } finally {
+            FileDescriptor.close(fd);
+        }
     }
 
     private void answerUnavailable(MessageHeader header, @Nullable FrontendRequest request) throws IOException {

@@ -13,6 +13,7 @@ import dev.vublk.vhostuser.memory.MappedMemory;
 import dev.vublk.vhostuser.protocol.BackendRequest;
 import dev.vublk.vhostuser.protocol.ConfigSpaceAccess;
 import dev.vublk.vhostuser.protocol.DeviceStateTransfer;
+import dev.vublk.vhostuser.protocol.InflightDescription;
 import dev.vublk.vhostuser.protocol.LogRegion;
 import dev.vublk.vhostuser.protocol.MemoryRegionDescription;
 import dev.vublk.vhostuser.protocol.MemoryTable;
@@ -23,6 +24,7 @@ import dev.vublk.vhostuser.protocol.VringFd;
 import dev.vublk.vhostuser.protocol.VringState;
 import dev.vublk.vhostuser.socket.AncillaryFds;
 import dev.vublk.vhostuser.socket.BackendRequestChannel;
+import dev.vublk.vhostuser.virtqueue.InflightRegion;
 import java.util.Arrays;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
@@ -48,6 +50,7 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
     private final InBandSignals inBandSignals = new InBandSignals();
     private final Vring[] vrings;
     private MappedMemory memory = new MappedMemory();
+    private @Nullable InflightRegion inflight;
     private @Nullable BackendRequestChannel backendRequests;
     private final DeviceState deviceState = new DeviceState();
     private @Nullable DirtyLog log;
@@ -261,6 +264,40 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
         }
     }
 
+    // ---- requests in flight
+
+    /** How large a region has to be for the queues that a front end names. */
+    InflightDescription describeInflight(InflightDescription asked) throws VhostUserProtocolException {
+        if (asked.queueCount() < 1
+                || asked.queueCount() > vrings.length
+                || asked.queueSize() < 1
+                || asked.queueSize() > device.queueSizeMax()) {
+            throw new VhostUserProtocolException("GET_INFLIGHT_FD for " + asked.queueCount() + " queues of "
+                    + asked.queueSize() + "; " + vrings.length + " of " + device.queueSizeMax() + " are possible");
+        }
+        return new InflightDescription(
+                InflightRegion.sizeBytes(asked.queueCount(), asked.queueSize()),
+                0,
+                asked.queueCount(),
+                asked.queueSize());
+    }
+
+    /** Uses a region that the front end kept from an earlier connection, or has just been given. */
+    void setInflight(InflightDescription description, AncillaryFds fds) throws VhostUserProtocolException {
+        InflightRegion replaced = InflightRegion.map(description, fds.borrow(0));
+        stopAll();
+        closeInflight();
+        inflight = replaced;
+        startAllReady();
+    }
+
+    private void closeInflight() {
+        if (inflight != null) {
+            inflight.close();
+            inflight = null;
+        }
+    }
+
     // ---- migration
 
     /** The new log is mapped first; the old one goes when no ring writes to it any more. */
@@ -417,7 +454,7 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
     private void startIfReady(Vring vring) throws VhostUserProtocolException {
         GuestMemory snapshot = memory.snapshot();
         if (vring.isReady() && features.areAcked() && snapshot.regionCount() > 0) {
-            vring.start(snapshot, features.acked());
+            vring.start(snapshot, features.acked(), inflight);
             inUse = true;
         }
     }
@@ -440,6 +477,7 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
                 log.close();
             }
             closeFd(logEventFd);
+            closeInflight();
             for (Vring vring : vrings) {
                 vring.close();
             }

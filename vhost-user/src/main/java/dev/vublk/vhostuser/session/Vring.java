@@ -9,6 +9,8 @@ import dev.vublk.vhostuser.memory.GuestMemory;
 import dev.vublk.vhostuser.memory.HostMemory;
 import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
 import dev.vublk.vhostuser.protocol.VringAddress;
+import dev.vublk.vhostuser.virtqueue.InflightBlock;
+import dev.vublk.vhostuser.virtqueue.InflightRegion;
 import dev.vublk.vhostuser.virtqueue.QueueLog;
 import dev.vublk.vhostuser.virtqueue.VirtqueueLayout;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
@@ -80,8 +82,8 @@ final class Vring implements AutoCloseable {
         return !running && enabled && kickGiven && size != 0 && addresses != null;
     }
 
-    /** Hands the ring to the device. */
-    void start(GuestMemory memory, long features) throws VhostUserProtocolException {
+    /** Hands the ring to the device, with its place in the in-flight region when there is one. */
+    void start(GuestMemory memory, long features, @Nullable InflightRegion region) throws VhostUserProtocolException {
         VringAddress at = addresses;
         if (at == null) {
             throw new IllegalStateException("ring " + index + " has no addresses");
@@ -90,7 +92,11 @@ final class Vring implements AutoCloseable {
         long avail = translate(memory, at.availUserAddress(), VirtqueueLayout.availBytes(size), AVAIL_ALIGNMENT);
         long used = translate(memory, at.usedUserAddress(), VirtqueueLayout.usedBytes(size), USED_ALIGNMENT);
         // A front end that reconnected kicks only for new requests: those already in the ring must be looked for.
-        boolean startNow = resumed || base != 0 || HostMemory.getU16Acquire(used + VirtqueueLayout.USED_IDX) != 0;
+        InflightBlock inflight = region == null ? null : region.block(index, size);
+        boolean startNow = resumed
+                || base != 0
+                || HostMemory.getU16Acquire(used + VirtqueueLayout.USED_IDX) != 0
+                || (inflight != null && inflight.isInUse());
         device.startQueue(new VirtqueueSetup(
                 index,
                 size,
@@ -104,6 +110,7 @@ final class Vring implements AutoCloseable {
                 errGiven ? errFd : absentFd(),
                 startNow,
                 memory,
+                inflight,
                 queueLog()));
         running = true;
     }

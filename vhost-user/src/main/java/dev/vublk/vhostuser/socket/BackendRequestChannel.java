@@ -17,6 +17,7 @@ public final class BackendRequestChannel implements AutoCloseable {
     private final ControlContext control;
     private @Nullable WaitCancel cancel;
     private boolean open = true;
+    private boolean waiting;
 
     /** Takes ownership of the descriptor: a socket, or a pipe as Linux UML may pass, so it is written, not sent to. */
     public BackendRequestChannel(int fd, ControlContext control) {
@@ -56,7 +57,13 @@ public final class BackendRequestChannel implements AutoCloseable {
             present = control.newWaitCancel();
             cancel = present;
         }
-        return control.awaitWritable(fd, present);
+        waiting = true;
+        boolean writable = control.awaitWritable(fd, present);
+        waiting = false;
+        if (!open) {
+            FileDescriptor.close(fd); // Closed meanwhile; but the wait had to be over first.
+        }
+        return writable && open;
     }
 
     /** Nothing can follow on a piece of a message; neither sockets nor pipes cut ones as short as ours. */
@@ -80,10 +87,11 @@ public final class BackendRequestChannel implements AutoCloseable {
     public void close() {
         if (open) {
             open = false;
-            if (cancel != null) {
+            if (waiting && cancel != null) {
                 cancel.cancel();
+            } else {
+                FileDescriptor.close(fd);
             }
-            FileDescriptor.close(fd);
         }
     }
 }

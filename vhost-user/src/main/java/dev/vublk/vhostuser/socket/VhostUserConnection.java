@@ -118,15 +118,16 @@ public final class VhostUserConnection implements AutoCloseable {
         return true;
     }
 
-    /** Answers a message. */
-    public void sendReply(MessageHeader request, ByteBuffer payload) throws IOException {
+    /** Answers a message; descriptors that go with the answer stay the caller's. */
+    public void sendReply(MessageHeader request, ByteBuffer payload, int... fds) throws IOException {
         byte[] message = new byte[MessageHeader.SIZE_BYTES + payload.remaining()];
         ByteBuffer buffer = Wire.wrap(message);
         request.reply(payload.remaining()).encode(buffer);
         buffer.put(payload);
         int sent = 0;
         while (sent < message.length) {
-            int result = UnixSocket.send(fd, message, sent, message.length - sent);
+            int[] passed = sent == 0 ? fds : new int[0];
+            int result = UnixSocket.send(fd, message, sent, message.length - sent, passed);
             if (result > 0) {
                 sent += result;
             } else if (result == -Errno.EAGAIN) {
@@ -143,6 +144,8 @@ public final class VhostUserConnection implements AutoCloseable {
     public void close() {
         if (open) {
             open = false;
+            // A loop's poll may hold the socket a while longer: the front end must not wait for that to see the end.
+            UnixSocket.shutdown(fd);
             FileDescriptor.close(fd);
         }
     }

@@ -20,6 +20,7 @@ import static dev.vublk.vhostuser.virtqueue.VirtqueueLayout.VIRTQ_USED_F_NO_NOTI
 import dev.vublk.vhostuser.memory.GuestMemory;
 import dev.vublk.vhostuser.memory.HostMemory;
 import java.lang.invoke.VarHandle;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The device side of a split virtqueue (virtio 1.2 section 2.7). Runs on its IOThread.
@@ -31,6 +32,7 @@ final class SplitVirtqueue extends Virtqueue {
     private final long used;
     private final boolean eventIdx;
     private final boolean indirect;
+    private final @Nullable SplitInflight inflight;
 
     /** Next entry of the available ring to take; free-running, the ring sees the low 16 bits. */
     private int availIdx;
@@ -55,11 +57,23 @@ final class SplitVirtqueue extends Virtqueue {
         used = setup.usedHostAddress();
         eventIdx = (setup.features() & VirtioFeature.VIRTIO_F_EVENT_IDX) != 0;
         indirect = (setup.features() & VirtioFeature.VIRTIO_F_INDIRECT_DESC) != 0;
-        availIdx = setup.base();
-        availSeen = availIdx;
         usedIdx = HostMemory.getU16(used + USED_IDX);
         usedPublished = usedIdx;
         usedSignalled = usedIdx;
+        InflightBlock block = setup.inflight();
+        inflight = block == null ? null : recover(block);
+        // Front ends that reconnect say different things; what was taken is what was used and what is in flight.
+        availIdx = inflight == null ? setup.base() : usedIdx + inflight.recoveredCount();
+        availSeen = availIdx;
+    }
+
+    private SplitInflight recover(InflightBlock block) {
+        SplitInflight recovered = new SplitInflight(block, size);
+        String damage = recovered.recover(usedIdx);
+        if (!damage.isEmpty()) {
+            markBroken(damage);
+        }
+        return recovered;
     }
 
     @Override
@@ -68,14 +82,27 @@ final class SplitVirtqueue extends Virtqueue {
     }
 
     @Override
+    public boolean hasRecovered() {
+        return inflight != null && inflight.hasRecovered() && !isBroken();
+    }
+
+    @Override
     public boolean hasAvailable() {
-        return !isBroken() && (availIdx != availSeen || HostMemory.getU16(avail + AVAIL_IDX) != (availIdx & 0xffff));
+        return !isBroken()
+                && (availIdx != availSeen
+                        || HostMemory.getU16(avail + AVAIL_IDX) != (availIdx & 0xffff)
+                        || hasRecovered());
     }
 
     @Override
     public int pop(DescriptorChain chain) {
         if (isBroken()) {
             return BROKEN;
+        }
+        if (inflight != null && inflight.hasRecovered()) {
+            int head = inflight.takeRecovered();
+            chain.clear(head);
+            return walk(chain, desc, head, size);
         }
         if (availIdx == availSeen) {
             // [A] Acquire: the entries and descriptors that the driver wrote before its index are read after it.
@@ -93,6 +120,9 @@ final class SplitVirtqueue extends Virtqueue {
             return brokenBy("head index beyond the descriptor table");
         }
         availIdx++;
+        if (inflight != null) {
+            inflight.take(head);
+        }
         chain.clear(head);
         return walk(chain, desc, head, size);
     }
@@ -158,6 +188,18 @@ final class SplitVirtqueue extends Virtqueue {
     }
 
     void pushUsed(int headIndex, int writtenBytes) {
+        if (inflight == null) {
+            writeUsed(headIndex, writtenBytes);
+            return;
+        }
+        inflight.reached(InflightPoint.DONE);
+        writeUsed(headIndex, writtenBytes);
+        if (!inflight.link(headIndex)) {
+            markBroken("more chains used at once than the queue has descriptors");
+        }
+    }
+
+    private void writeUsed(int headIndex, int writtenBytes) {
         long element = used + USED_RING + (long) USED_ELEM_BYTES * (usedIdx & mask);
         // One store for id and length: elements are 4-byte aligned, so it is an unaligned long.
         HostMemory.putLong(element, (headIndex & 0xffffffffL) | (long) writtenBytes << 32);
@@ -174,8 +216,14 @@ final class SplitVirtqueue extends Virtqueue {
         if (usedIdx == usedPublished) {
             return false;
         }
-        // Release: the elements and the data are visible before the index.
-        HostMemory.putU16Release(used + USED_IDX, usedIdx);
+        if (inflight == null) {
+            // Release: the elements and the data are visible before the index.
+            HostMemory.putU16Release(used + USED_IDX, usedIdx);
+        } else {
+            inflight.reached(InflightPoint.BATCH_LINKED);
+            HostMemory.putU16Release(used + USED_IDX, usedIdx);
+            inflight.commit(usedIdx);
+        }
         if (isLogging()) {
             logPublished();
         }

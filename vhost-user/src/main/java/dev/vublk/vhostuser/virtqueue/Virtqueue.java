@@ -127,7 +127,10 @@ public abstract sealed class Virtqueue permits SplitVirtqueue {
     /** What GET_VRING_BASE answers when nothing is in flight: the next available index, 16 bits in a split ring. */
     public abstract int base();
 
-    /** Whether the driver has made something available that was not taken yet. */
+    /** Whether chains that were in flight when a predecessor died wait for {@link #pop}, which gives them out first. */
+    public abstract boolean hasRecovered();
+
+    /** Whether there is something to be taken. */
     public abstract boolean hasAvailable();
 
     /** Takes the next chain. Returns {@link #POPPED}, {@link #EMPTY} or {@link #BROKEN}. */

@@ -20,6 +20,7 @@ import org.jspecify.annotations.Nullable;
  * @param errFd eventfd written when the queue breaks, or {@link #NO_FD}, or {@link #IN_BAND}
  * @param startNow whether to look at the ring at once rather than on the first kick: the ring has been in use before
  * @param memory the guest's memory as of the start
+ * @param inflight where to keep what is in flight; its content decides where to go on, not {@code base}. Null: nowhere
  * @param log where to log what is written, or null
  */
 public record VirtqueueSetup(
@@ -35,10 +36,30 @@ public record VirtqueueSetup(
         int errFd,
         boolean startNow,
         GuestMemory memory,
+        @Nullable InflightBlock inflight,
         @Nullable QueueLog log) {
     /** There is no descriptor: whoever would be signalled polls. */
     public static final int NO_FD = -1;
 
     /** There is no descriptor: a message takes its place (VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS). */
     public static final int IN_BAND = -2;
+
+    /** The same with another block: for tests that let a queue fail. */
+    public VirtqueueSetup withInflight(@Nullable InflightBlock newInflight) {
+        return new VirtqueueSetup(
+                queueIndex,
+                size,
+                base,
+                descHostAddress,
+                availHostAddress,
+                usedHostAddress,
+                features,
+                kickFd,
+                callFd,
+                errFd,
+                startNow,
+                memory,
+                newInflight,
+                log);
+    }
 }

@@ -260,7 +260,8 @@ final class DirtyLoggingTest {
         setLogAll(true);
         session.device.basesAtStop.put(0, 1583);
         session.device.basesAtStop.put(1, 1257);
-        assertThat(session.frontend.set(FrontendRequest.SET_STATUS, Wire.u64(0))).isTrue();
+        assertThat(session.frontend.set(FrontendRequest.SET_STATUS, Wire.u64(0)))
+                .isTrue();
         assertThat(handOvers()).hasSize(1);
         assertThat(session.frontend.setVringEnable(0, false)).isTrue();
         assertThat(session.frontend.getVringBase(0)).isEqualTo(1583);

@@ -30,6 +30,7 @@ final class MalformedMessageTest {
             ProtocolFeature.REPLY_ACK,
             ProtocolFeature.BACKEND_REQ,
             ProtocolFeature.CONFIG,
+            ProtocolFeature.INFLIGHT_SHMFD,
             ProtocolFeature.RESET_DEVICE,
             ProtocolFeature.CONFIGURE_MEM_SLOTS,
             ProtocolFeature.STATUS,

@@ -57,6 +57,7 @@ final class QueueLogTest {
                 -1,
                 false,
                 memory.snapshot(),
+                null,
                 null));
     }
 

@@ -61,6 +61,7 @@ class SplitVirtqueueTest {
                 -1,
                 false,
                 memory.snapshot(),
+                null,
                 null));
     }
 

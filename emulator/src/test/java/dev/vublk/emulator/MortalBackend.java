@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.emulator;
+
+import dev.vublk.blockdev.BlockChannel;
+import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
+import dev.vublk.emulator.iothread.FdMonitorKind;
+import dev.vublk.emulator.iothread.IOThread;
+import dev.vublk.emulator.iothread.IOThreadConfig;
+import dev.vublk.emulator.iothread.LoopControlContext;
+import dev.vublk.emulator.iothread.PollSettings;
+import dev.vublk.emulator.virtioblk.DiskCapacity;
+import dev.vublk.emulator.virtioblk.DiskPossession;
+import dev.vublk.emulator.virtioblk.VirtioBlkDevice;
+import dev.vublk.emulator.worker.WorkerPool;
+import dev.vublk.emulator.worker.WorkerPoolConfig;
+import dev.vublk.vhostuser.QueueEvents;
+import dev.vublk.vhostuser.VhostUserDevice;
+import dev.vublk.vhostuser.memory.GuestMemory;
+import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
+import dev.vublk.vhostuser.session.VhostUserServer;
+import dev.vublk.vhostuser.socket.ListenerOptions;
+import dev.vublk.vhostuser.virtqueue.InflightBlock;
+import dev.vublk.vhostuser.virtqueue.InflightFaults;
+import dev.vublk.vhostuser.virtqueue.InflightPoint;
+import dev.vublk.vhostuser.virtqueue.QueueLog;
+import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A disk on a socket whose queues die where a test says: at an {@link InflightPoint} a queue throws, is broken, and touches
+ * neither ring nor region any more, as if its process had been killed there.
+ */
+public final class MortalBackend implements AutoCloseable {
+    /** The end of a queue, without a page of frames. */
+    public static final class Death extends RuntimeException {
+        private static final long serialVersionUID = 1L;
+
+        private Death(InflightPoint point) {
+            super("died on purpose at " + point + ", expected in the log", null, false, false);
+        }
+    }
+
+    private final WorkerPool workers = new WorkerPool(WorkerPoolConfig.DEFAULT.withName("vublk-worker"));
+    private final IOThread controlLoop;
+    private final IOThread ioThread;
+    private final ScriptedDisk disk;
+    private final BlockChannel channel;
+    private final VhostUserServer server;
+    private final String socketPath;
+    private final CompletableFuture<Void> served = new CompletableFuture<>();
+    private final AtomicInteger visitsToDeath = new AtomicInteger();
+    private volatile @Nullable InflightPoint deadly;
+
+    public MortalBackend(Path directory, ScriptedDisk disk) throws IOException {
+        this.disk = disk;
+        GlobalCoroutinePool coroutines = new GlobalCoroutinePool();
+        FdMonitorKind monitor = FdMonitorKind.AUTO.resolve();
+        controlLoop = new IOThread(new IOThreadConfig("vublk-control", monitor, PollSettings.OFF), coroutines, workers);
+        ioThread = new IOThread(
+                new IOThreadConfig("vublk-iothread-0", monitor, PollSettings.DEFAULT), coroutines, workers);
+        controlLoop.start();
+        ioThread.start();
+        channel = disk.openChannel(ioThread.ioContext());
+        socketPath = directory.resolve("mortal.sock").toString();
+        server = new VhostUserServer(
+                ListenerOptions.atPath(socketPath), new LoopControlContext(controlLoop), this::newDevice);
+        server.bind();
+        controlLoop.spawn(() -> {
+            server.run();
+            served.complete(null);
+        });
+    }
+
+    public String socketPath() {
+        return socketPath;
+    }
+
+    /** The next queue to come to {@code point} for the {@code visits}-th time dies there; null: none. */
+    public void dieAt(@Nullable InflightPoint point, int visits) {
+        visitsToDeath.set(visits);
+        deadly = point;
+    }
+
+    private void reached(InflightPoint point) {
+        if (point == deadly && visitsToDeath.decrementAndGet() == 0) {
+            throw new Death(point);
+        }
+    }
+
+    private VhostUserDevice newDevice() {
+        return new MortalDevice(
+                new VirtioBlkDevice(
+                        "mortal",
+                        controlLoop,
+                        List.of(ioThread),
+                        List.of(channel),
+                        disk.limits(),
+                        new DiskCapacity(disk.limits().sizeBytes()),
+                        new Possession(),
+                        EmulatorUnderTest.SETTINGS),
+                this::reached);
+    }
+
+    @Override
+    public void close() {
+        server.close();
+        served.join();
+        channel.close();
+        ioThread.close();
+        controlLoop.close();
+        workers.close();
+    }
+
+    /** A disk that nobody else has. */
+    private static final class Possession implements DiskPossession {
+        @Override
+        public void take() {}
+
+        @Override
+        public void handOver() {}
+
+        @Override
+        public void leave() {}
+    }
+
+    /** The real device, with faults in the blocks of its queues. */
+    private record MortalDevice(VirtioBlkDevice device, InflightFaults faults) implements VhostUserDevice {
+        @Override
+        public void startQueue(VirtqueueSetup setup) throws VhostUserProtocolException {
+            InflightBlock block = setup.inflight();
+            device.startQueue(block == null ? setup : setup.withInflight(block.withFaults(faults)));
+        }
+
+        @Override
+        public void attach(QueueEvents events) {
+            device.attach(events);
+        }
+
+        @Override
+        public void kickQueue(int queueIndex) {
+            device.kickQueue(queueIndex);
+        }
+
+        @Override
+        public int queueCountMax() {
+            return device.queueCountMax();
+        }
+
+        @Override
+        public int queueSizeMax() {
+            return device.queueSizeMax();
+        }
+
+        @Override
+        public long deviceFeatures() {
+            return device.deviceFeatures();
+        }
+
+        @Override
+        public void featuresAcked(long features) {
+            device.featuresAcked(features);
+        }
+
+        @Override
+        public byte[] configSpace() {
+            return device.configSpace();
+        }
+
+        @Override
+        public boolean writeConfigSpace(int offset, byte[] data) {
+            return device.writeConfigSpace(offset, data);
+        }
+
+        @Override
+        public int stopQueue(int queueIndex) {
+            return device.stopQueue(queueIndex);
+        }
+
+        @Override
+        public void setCallFd(int queueIndex, int callFd) {
+            device.setCallFd(queueIndex, callFd);
+        }
+
+        @Override
+        public void setErrFd(int queueIndex, int errFd) {
+            device.setErrFd(queueIndex, errFd);
+        }
+
+        @Override
+        public void setLog(int queueIndex, @Nullable QueueLog log) {
+            device.setLog(queueIndex, log);
+        }
+
+        @Override
+        public void handOver() {
+            device.handOver();
+        }
+
+        @Override
+        public void extendMemory(GuestMemory memory) {
+            device.extendMemory(memory);
+        }
+
+        @Override
+        public void close() {
+            device.close();
+        }
+    }
+}
