@@ -52,9 +52,7 @@ need_number GUEST_RECONNECT "$reconnect"
 need_command qemu-system-x86_64 busybox cpio setsid
 need_file "$VUBLK_GUEST_DIR/kernel/complete"
 virtiofsd=$(find_virtiofsd) || die "virtiofsd is missing: run scripts/guest/setup.sh"
-kernel=$VUBLK_GUEST_DIR/kernel
-kernel_version=$(basename "$kernel"/lib/modules/*)
-modules=$kernel/lib/modules/$kernel_version
+find_kernel
 read_sockets "$1"
 script=$2
 need_script "$script"
@@ -70,34 +68,14 @@ put_script "$script"
   echo "SHARE=$(quote "${GUEST_SHARE:+$(realpath "$GUEST_SHARE")}")"
 } >>"$run/config"
 
-# module_files NAME...: the modules' files with those they need, each after what it needs.
-module_files() {
-  awk -F': *' -v wanted="$*" '
-    { files[$1] = $2; name = $1; sub(/.*\//, "", name); sub(/\.ko.*/, "", name); path[name] = $1 }
-    function add(file,   parts, count, i) {
-      count = split(files[file], parts, " ")
-      for (i = count; i > 0; i--) if (!(parts[i] in done)) add(parts[i])
-      if (!(file in done)) { done[file] = 1; print file }
-    }
-    END { count = split(wanted, names, " "); for (n = 1; n <= count; n++) if (names[n] in path) add(path[names[n]]) }
-  ' "$modules/modules.dep"
-}
-
 make_initramfs() {
-  local root=$run/initramfs file module names=()
+  local root=$run/initramfs
   mkdir -p "$root"/{bin,modules,dev,proc,sys,full,root}
   cp "$(command -v busybox)" "$root/bin/busybox"
   install -m 755 "$here/qemu-init.sh" "$root/init"
-  while read -r file; do
-    module=$(basename "${file%%.ko*}")
-    names+=("$module")
-    case $file in
-      *.xz) xz -dc "$modules/$file" >"$root/modules/$module.ko" ;;
-      *) cp "$modules/$file" "$root/modules/" ;;
-    esac
-  done < <(module_files virtio_pci virtiofs)
+  copy_modules "$root/modules" virtio_pci virtiofs
   cp "$run/config" "$root/config"
-  echo "BOOT_MODULES='${names[*]}'" >>"$root/config"
+  echo "BOOT_MODULES='$boot_modules'" >>"$root/config"
   (cd "$root" && find . | cpio -o -H newc --quiet) >"$run/initrd"
   rm -rf "$root"
 }

@@ -1,4 +1,4 @@
-# What uml-run.sh, qemu-run.sh and seabios-boot.sh have in common. Sourced by them; they set here (the directory of the scripts), limit
+# What uml-run.sh, qemu-run.sh, migrate-run.sh and seabios-boot.sh have in common. Sourced by them; they set here (the directory of the scripts), limit
 # (seconds) and guest (a process id).
 # shellcheck shell=bash disable=SC2154
 #
@@ -135,4 +135,39 @@ wait_for_guest() {
 end_guest() {
   exec 9>&-
   wait "$reaper" || true
+}
+
+# Debian's kernel for QEMU guests: sets $kernel, $kernel_version, $modules.
+find_kernel() {
+  kernel=$VUBLK_GUEST_DIR/kernel
+  kernel_version=$(basename "$kernel"/lib/modules/*)
+  modules=$kernel/lib/modules/$kernel_version
+}
+
+# module_files NAME...: the modules' files with those they need, each after what it needs.
+module_files() {
+  awk -F': *' -v wanted="$*" '
+    { files[$1] = $2; name = $1; sub(/.*\//, "", name); sub(/\.ko.*/, "", name); path[name] = $1 }
+    function add(file,   parts, count, i) {
+      count = split(files[file], parts, " ")
+      for (i = count; i > 0; i--) if (!(parts[i] in done)) add(parts[i])
+      if (!(file in done)) { done[file] = 1; print file }
+    }
+    END { count = split(wanted, names, " "); for (n = 1; n <= count; n++) if (names[n] in path) add(path[names[n]]) }
+  ' "$modules/modules.dep"
+}
+
+# copy_modules DIRECTORY NAME...: copies modules with those they need; sets $boot_modules, in the order of loading.
+copy_modules() {
+  local directory=$1 file module
+  shift
+  boot_modules=
+  while read -r file; do
+    module=$(basename "${file%%.ko*}")
+    boot_modules+="$module "
+    case $file in
+      *.xz) xz -dc "$modules/$file" >"$directory/$module.ko" ;;
+      *) cp "$modules/$file" "$directory/" ;;
+    esac
+  done < <(module_files "$@")
 }

@@ -16,8 +16,8 @@ public interface BlockChannel extends AutoCloseable {
 
     /**
      * Reads {@code lengthBytes} at {@code offsetBytes} into the buffers of {@code iovCount} {@code struct iovec} at
-     * {@code iovAddress}, whose lengths add up to {@code lengthBytes}. The vector is scratch: it may have been changed
-     * when the call returns.
+     * {@code iovAddress}, whose lengths add up to {@code lengthBytes}. The vector belongs to the call until it returns;
+     * then it is as it was.
      */
     int readv(long offsetBytes, long iovAddress, int iovCount, long lengthBytes);
 

@@ -28,6 +28,25 @@ public interface BlockDriver extends AutoCloseable {
     /** This disk on one loop. Called on any thread, before the first request of that loop. */
     BlockChannel openChannel(IoContext context);
 
+    /**
+     * A guest begins to use the disk: takes the image's lock where it is not held yet. Cheap when it is held.
+     *
+     * @throws BlockOpenException another program holds it: one line for the user
+     */
+    default void activate() throws BlockOpenException {}
+
+    /**
+     * Makes everything written stable, with no request under way. Blocking.
+     *
+     * @return 0 or a negative errno
+     */
+    default int flush() {
+        return 0;
+    }
+
+    /** No guest uses the disk any more: gives the image's lock up until {@link #activate}. */
+    default void deactivate() {}
+
     /** Releases locks and descriptors. Does not flush: who wants stable data flushes first. */
     @Override
     void close();

@@ -12,7 +12,7 @@ import org.jspecify.annotations.Nullable;
  * @param engine how reads and writes are carried out
  * @param discard whether discards are passed on ({@code unmap}) or ignored
  * @param logicalBlockBytes block size to present, 0 for the disk's own
- * @param locking whether image locks are taken
+ * @param locking whether and when image locks are taken
  * @param shareRw whether others may write the image at the same time (for migration)
  * @param forceShare open without regard to anybody's locks (read-only only, as QEMU's {@code force-share})
  * @param zones zones that are to be emulated on the image; null for an image as it is
@@ -24,7 +24,7 @@ public record BlockOptions(
         IoEngine engine,
         boolean discard,
         int logicalBlockBytes,
-        boolean locking,
+        Locking locking,
         boolean shareRw,
         boolean forceShare,
         @Nullable ZoneOptions zones) {
@@ -37,7 +37,7 @@ public record BlockOptions(
             IoEngine engine,
             boolean discard,
             int logicalBlockBytes,
-            boolean locking,
+            Locking locking,
             boolean shareRw,
             boolean forceShare) {
         this(image, readOnly, cacheMode, engine, discard, logicalBlockBytes, locking, shareRw, forceShare, null);
@@ -85,8 +85,20 @@ public record BlockOptions(
         THREADS
     }
 
+    /** When the image is locked against other programs. */
+    public enum Locking {
+        /** From the opening on. */
+        ON,
+        /**
+         * When a guest begins to use the disk: for the receiving side of a migration, which is started while the sending side
+         * still has the image.
+         */
+        DEFERRED,
+        OFF
+    }
+
     /** Options with every default: write-back, engine by what the loop has, locks taken, discards passed on. */
     public static BlockOptions defaults(String image) {
-        return new BlockOptions(image, false, CacheMode.WRITEBACK, IoEngine.AUTO, true, 0, true, false, false);
+        return new BlockOptions(image, false, CacheMode.WRITEBACK, IoEngine.AUTO, true, 0, Locking.ON, false, false);
     }
 }

@@ -4,11 +4,14 @@ package dev.vublk.emulator;
 import dev.vublk.blockdev.BlockChannel;
 import dev.vublk.blockdev.BlockDriver;
 import dev.vublk.blockdev.BlockLimits;
+import dev.vublk.blockdev.BlockOpenException;
 import dev.vublk.emulator.iothread.IOThread;
 import dev.vublk.emulator.iothread.LoopControlContext;
 import dev.vublk.emulator.virtioblk.DiskCapacity;
+import dev.vublk.emulator.virtioblk.DiskPossession;
 import dev.vublk.emulator.virtioblk.VirtioBlkDevice;
 import dev.vublk.vhostuser.VhostUserDevice;
+import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
 import dev.vublk.vhostuser.session.VhostUserServer;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -21,7 +24,7 @@ import org.apache.logging.log4j.Logger;
  * One disk on one socket: opened, listened for, served, closed. Opened and closed by the emulator's thread; sessions run on
  * the control loop.
  */
-final class VhostUserBlkExport implements AutoCloseable {
+final class VhostUserBlkExport implements DiskPossession, AutoCloseable {
     private static final Logger LOG = LogManager.getLogger(VhostUserBlkExport.class);
 
     private final DiskConfig config;
@@ -33,6 +36,9 @@ final class VhostUserBlkExport implements AutoCloseable {
     private final VhostUserServer server;
     private final CompletableFuture<Void> served = new CompletableFuture<>();
     private boolean serving;
+
+    /** How many devices have the disk in use; control loop. */
+    private int guests;
 
     /** Opens the disk and binds the socket. */
     VhostUserBlkExport(
@@ -58,7 +64,44 @@ final class VhostUserBlkExport implements AutoCloseable {
 
     private VhostUserDevice newDevice() {
         return new VirtioBlkDevice(
-                config.block().image(), controlLoop, ioThreads, channels, driver.limits(), capacity, config.device());
+                config.block().image(),
+                controlLoop,
+                ioThreads,
+                channels,
+                driver.limits(),
+                capacity,
+                this,
+                config.device());
+    }
+
+    @Override
+    public void take() throws VhostUserProtocolException {
+        try {
+            driver.activate();
+            guests++;
+        } catch (BlockOpenException e) {
+            LOG.error("a guest cannot use its disk: {}", e.getMessage());
+            throw new VhostUserProtocolException("the disk cannot be used now: " + e.getMessage());
+        }
+    }
+
+    @Override
+    public void handOver() {
+        int result = controlLoop.ioContext().runBlocking(driver::flush);
+        guests--;
+        if (result < 0) {
+            LOG.error(
+                    "{}: flush failed (errno {}): the image stays locked, a guest that moved cannot use it elsewhere",
+                    config.block().image(),
+                    -result);
+        } else if (guests == 0) {
+            driver.deactivate();
+        }
+    }
+
+    @Override
+    public void leave() {
+        guests--;
     }
 
     BlockLimits limits() {

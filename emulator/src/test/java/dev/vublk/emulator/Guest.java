@@ -16,6 +16,7 @@ public final class Guest implements AutoCloseable {
     private static final long MEMORY_BYTES = 64 << 20;
 
     private static final long PROTOCOL_FEATURES = ProtocolFeature.MQ.mask()
+            | ProtocolFeature.LOG_SHMFD.mask()
             | ProtocolFeature.REPLY_ACK.mask()
             | ProtocolFeature.BACKEND_REQ.mask()
             | ProtocolFeature.CONFIG.mask()
@@ -119,6 +120,14 @@ public final class Guest implements AutoCloseable {
     /** What was negotiated. */
     public long features() {
         return features;
+    }
+
+    /** Toggles LOG_ALL, with all other features as they are. */
+    void setLogAll(boolean on) throws IOException {
+        long without = features & ~VirtioFeature.VHOST_F_LOG_ALL;
+        if (!frontend.setFeatures(on ? without | VirtioFeature.VHOST_F_LOG_ALL : without)) {
+            throw new AssertionError("LOG_ALL was refused");
+        }
     }
 
     public long guestAddress(long hostAddress) {

@@ -86,6 +86,17 @@ public final class GuestQueue implements AutoCloseable {
         return this;
     }
 
+    /** Enables the ring; whether the back end took that. */
+    public boolean enable() throws IOException {
+        return guest.frontend().setVringEnable(index, true);
+    }
+
+    /** Runs a ring that has been stopped again, from where it was; whether the back end took that. */
+    public boolean resume() throws IOException {
+        check(guest.frontend().setVringKick(index, kickFd), "SET_VRING_KICK");
+        return enable();
+    }
+
     /** Everything but descriptors: a queue that is kicked, and calls, by messages. */
     public GuestQueue startWithoutDescriptors() throws IOException {
         check(guest.frontend().setVringNum(index, ring.size()), "SET_VRING_NUM");
@@ -109,6 +120,20 @@ public final class GuestQueue implements AutoCloseable {
     public void sendAddresses() throws IOException {
         check(
                 guest.frontend().setVringAddr(index, ring.descAddress(), ring.availAddress(), ring.usedAddress()),
+                "SET_VRING_ADDR");
+    }
+
+    /** The same ring, its used part logged at a guest address, which may be any. */
+    public void sendAddressesLogged(long logGuestAddress) throws IOException {
+        int size = ring.size();
+        check(
+                guest.frontend()
+                        .setVringAddrLogged(
+                                index,
+                                ringAddress,
+                                ringAddress + DriverVirtqueue.availOffset(size),
+                                ringAddress + DriverVirtqueue.usedOffset(size),
+                                logGuestAddress),
                 "SET_VRING_ADDR");
     }
 

@@ -9,17 +9,20 @@ import dev.vublk.emulator.iothread.IOThreadConfig;
 import dev.vublk.emulator.iothread.LoopControlContext;
 import dev.vublk.emulator.iothread.PollSettings;
 import dev.vublk.emulator.virtioblk.DiskCapacity;
+import dev.vublk.emulator.virtioblk.DiskPossession;
 import dev.vublk.emulator.virtioblk.VirtioBlkDevice;
 import dev.vublk.emulator.worker.WorkerPool;
 import dev.vublk.emulator.worker.WorkerPoolConfig;
 import dev.vublk.vhostuser.QueueEvents;
 import dev.vublk.vhostuser.VhostUserDevice;
 import dev.vublk.vhostuser.memory.GuestMemory;
+import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
 import dev.vublk.vhostuser.session.VhostUserServer;
 import dev.vublk.vhostuser.socket.ListenerOptions;
 import dev.vublk.vhostuser.virtqueue.InflightBlock;
 import dev.vublk.vhostuser.virtqueue.InflightFaults;
 import dev.vublk.vhostuser.virtqueue.InflightPoint;
+import dev.vublk.vhostuser.virtqueue.QueueLog;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -98,6 +101,7 @@ public final class MortalBackend implements AutoCloseable {
                         List.of(channel),
                         disk.limits(),
                         new DiskCapacity(disk.limits().sizeBytes()),
+                        new Possession(),
                         EmulatorUnderTest.SETTINGS),
                 this::reached);
     }
@@ -112,10 +116,22 @@ public final class MortalBackend implements AutoCloseable {
         workers.close();
     }
 
+    /** A disk that nobody else has. */
+    private static final class Possession implements DiskPossession {
+        @Override
+        public void take() {}
+
+        @Override
+        public void handOver() {}
+
+        @Override
+        public void leave() {}
+    }
+
     /** The real device, with faults in the blocks of its queues. */
     private record MortalDevice(VirtioBlkDevice device, InflightFaults faults) implements VhostUserDevice {
         @Override
-        public void startQueue(VirtqueueSetup setup) {
+        public void startQueue(VirtqueueSetup setup) throws VhostUserProtocolException {
             InflightBlock block = setup.inflight();
             device.startQueue(block == null ? setup : setup.withInflight(block.withFaults(faults)));
         }
@@ -178,6 +194,16 @@ public final class MortalBackend implements AutoCloseable {
         @Override
         public void setErrFd(int queueIndex, int errFd) {
             device.setErrFd(queueIndex, errFd);
+        }
+
+        @Override
+        public void setLog(int queueIndex, @Nullable QueueLog log) {
+            device.setLog(queueIndex, log);
+        }
+
+        @Override
+        public void handOver() {
+            device.handOver();
         }
 
         @Override

@@ -35,6 +35,7 @@ public final class ScriptedDisk implements BlockDriver {
     private final BlockLimits limits;
     private final byte[] content;
     private final LinkedBlockingQueue<Call> calls = new LinkedBlockingQueue<>();
+    private final List<String> driverCalls = new CopyOnWriteArrayList<>();
     private final List<Channel> channels = new CopyOnWriteArrayList<>();
     private final AtomicInteger underWay = new AtomicInteger();
     private volatile boolean held;
@@ -117,6 +118,27 @@ public final class ScriptedDisk implements BlockDriver {
 
     public int underWay() {
         return underWay.get();
+    }
+
+    @Override
+    public void activate() {
+        driverCalls.add("activate");
+    }
+
+    @Override
+    public int flush() {
+        driverCalls.add("flush");
+        return result;
+    }
+
+    @Override
+    public void deactivate() {
+        driverCalls.add("deactivate");
+    }
+
+    /** Calls of the disk itself and not of a channel, so far: "activate", "flush", "deactivate". */
+    public List<String> driverCalls() {
+        return driverCalls;
     }
 
     @Override

@@ -2,7 +2,10 @@
 package dev.vublk.vhostuser;
 
 import dev.vublk.vhostuser.memory.GuestMemory;
+import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
+import dev.vublk.vhostuser.virtqueue.QueueLog;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a device offers one session. A session makes a new device for each connection and is its only caller, on the
@@ -28,7 +31,7 @@ public interface VhostUserDevice extends AutoCloseable {
     /** The device's own feature bits (0..23 and 50..63); the session adds those of ring and transport. */
     long deviceFeatures();
 
-    /** The front end acknowledged these features (ring and transport bits too). No queue runs meanwhile. */
+    /** The front end acknowledged these features (ring and transport bits too, but LOG_ALL). No queue runs meanwhile. */
     void featuresAcked(long features);
 
     /** The configuration space as it is now, at most 256 bytes. */
@@ -41,8 +44,13 @@ public interface VhostUserDevice extends AutoCloseable {
      */
     boolean writeConfigSpace(int offset, byte[] data);
 
-    /** Starts a queue: its ring is looked at on the first kick, or at once when the setup says so. */
-    void startQueue(VirtqueueSetup setup);
+    /**
+     * Starts a queue: its ring is looked at on the first kick, or at once when the setup says so.
+     *
+     * @throws VhostUserProtocolException the device cannot be used now (the reason has been logged): the queue does not run,
+     *     and the front end is told
+     */
+    void startQueue(VirtqueueSetup setup) throws VhostUserProtocolException;
 
     /**
      * Stops a running queue: nothing more is taken from the ring, requests in flight are completed and published.
@@ -62,6 +70,18 @@ public interface VhostUserDevice extends AutoCloseable {
 
     /** Lets running queues use a snapshot that has all regions they used before, and more. */
     void extendMemory(GuestMemory memory);
+
+    /**
+     * Lets a running queue log what it writes to guest memory from now on: elsewhere than before, or no more (null).
+     * Requests in flight are logged by the new one when they end; nothing is written to the old one after the return.
+     */
+    void setLog(int queueIndex, @Nullable QueueLog log);
+
+    /**
+     * The front end has stopped every queue while writes were being logged: the guest may go on in another process, with
+     * another back end, as soon as this returns. When a queue is started again after all, it goes on here.
+     */
+    void handOver();
 
     /** The connection is over; every queue has been stopped. */
     @Override

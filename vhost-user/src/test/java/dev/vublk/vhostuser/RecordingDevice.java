@@ -4,6 +4,7 @@ package dev.vublk.vhostuser;
 import dev.vublk.vhostuser.linux.FileStatus;
 import dev.vublk.vhostuser.memory.GuestMemory;
 import dev.vublk.vhostuser.memory.HostMemory;
+import dev.vublk.vhostuser.virtqueue.QueueLog;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
 import java.util.List;
 import java.util.Map;
@@ -27,6 +28,9 @@ public final class RecordingDevice implements VhostUserDevice {
     public final Map<Integer, VirtqueueSetup> running = new ConcurrentHashMap<>();
     public final List<VirtqueueSetup> setups = new CopyOnWriteArrayList<>();
     public final byte[] config = new byte[60];
+
+    /** Where running queues log, those that do. */
+    public final Map<Integer, QueueLog> logs = new ConcurrentHashMap<>();
 
     /** What the next stop returns, by queue: as if so many requests had been taken. */
     public final Map<Integer, Integer> basesAtStop = new ConcurrentHashMap<>();
@@ -109,6 +113,9 @@ public final class RecordingDevice implements VhostUserDevice {
         }
         promise(running.put(setup.queueIndex(), setup) == null, "started twice");
         setups.add(setup);
+        if (setup.log() != null) {
+            logs.put(setup.queueIndex(), setup.log());
+        }
         calls.add("start " + setup.queueIndex());
     }
 
@@ -126,6 +133,7 @@ public final class RecordingDevice implements VhostUserDevice {
         // would end the process.
         HostMemory.getInt(setup.usedHostAddress());
         promise(setup.kickFd() < 0 || FileStatus.ofDescriptor(setup.kickFd()) != null, "kick closed under a queue");
+        logs.remove(queueIndex);
         calls.add("stop " + queueIndex);
         Integer base = basesAtStop.remove(queueIndex);
         return base == null ? setup.base() : base;
@@ -147,6 +155,23 @@ public final class RecordingDevice implements VhostUserDevice {
     public void extendMemory(GuestMemory memory) {
         promise(!running.isEmpty(), "memory for nobody");
         calls.add("memory " + memory.regionCount());
+    }
+
+    @Override
+    public void setLog(int queueIndex, @Nullable QueueLog log) {
+        promise(running.containsKey(queueIndex), "log for a queue that does not run");
+        if (log == null) {
+            logs.remove(queueIndex);
+        } else {
+            logs.put(queueIndex, log);
+        }
+        calls.add("log " + queueIndex + (log == null ? " off" : ""));
+    }
+
+    @Override
+    public void handOver() {
+        promise(running.isEmpty(), "handed over while a queue runs");
+        calls.add("handover");
     }
 
     @Override

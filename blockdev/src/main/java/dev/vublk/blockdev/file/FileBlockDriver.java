@@ -7,6 +7,7 @@ import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.blockdev.BlockOpenException;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
+import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.blockdev.IoContext;
 import dev.vublk.blockdev.IoRing;
 import dev.vublk.blockdev.linux.FileStatus;
@@ -18,8 +19,12 @@ import java.io.UncheckedIOException;
 public final class FileBlockDriver implements BlockDriver {
     private final SharedFile file;
 
+    /** Whether the image's lock is held, or need not be. */
+    private boolean active;
+
     private FileBlockDriver(SharedFile file) {
         this.file = file;
+        active = file.options.locking() != Locking.DEFERRED;
     }
 
     /** Opens and locks the image; whatever is wrong with it is one line in the exception. */
@@ -41,6 +46,27 @@ public final class FileBlockDriver implements BlockDriver {
             throw new IOException(file.options.image() + ": cannot be measured: " + e.getMessage(), e);
         }
         return file.extent.refresh(fileBytes);
+    }
+
+    @Override
+    public synchronized void activate() throws BlockOpenException {
+        if (!active) {
+            ImageLock.acquire(file.fd, file.options);
+            active = true;
+        }
+    }
+
+    @Override
+    public int flush() {
+        return file.options.readOnly() || file.options.cacheMode().noFlush() ? 0 : file.flushes.flushAlone(file.fd);
+    }
+
+    @Override
+    public synchronized void deactivate() {
+        if (active) {
+            ImageLock.release(file.fd);
+            active = false;
+        }
     }
 
     /**

@@ -4,6 +4,7 @@ package dev.vublk.blockdev.file;
 import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.blockdev.BlockOpenException;
 import dev.vublk.blockdev.BlockOptions;
+import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.linux.FileStatus;
 import dev.vublk.blockdev.linux.FileStatus.Kind;
@@ -64,8 +65,10 @@ final class FileOpening {
         // Never O_NONBLOCK: io_uring would then fail with EAGAIN instead of waiting for the disk.
         boolean direct = options.cacheMode().direct();
         int flags = (options.readOnly() ? PosixFile.O_RDONLY : PosixFile.O_RDWR) | (direct ? PosixFile.O_DIRECT : 0);
-        if (kind == Kind.BLOCK_DEVICE && !options.readOnly() && options.locking() && !options.shareRw()) {
-            // Image locks know nothing of the kernel's own users: a guest must not write to a mounted device.
+        if (kind == Kind.BLOCK_DEVICE && !options.readOnly() && options.locking() == Locking.ON && !options.shareRw()) {
+            // Image locks know nothing of the kernel's own users: a guest must not write to a mounted device. With
+            // deferred
+            // locking, the process that a guest comes from has opened the device so.
             flags |= PosixFile.O_EXCL;
         }
         int fd = PosixFile.open(options.image(), flags);
@@ -114,7 +117,9 @@ final class FileOpening {
         DiskExtent extent =
                 DiskExtent.of(options, geometry.sizeBytes(), geometry.blockDevice(), unitBytes(logical, alignment));
         BlockLimits limits = limits(geometry, alignment, logical, extent.sizeBytes(), health != null);
-        ImageLock.acquire(fd, options);
+        if (options.locking() == Locking.ON) {
+            ImageLock.acquire(fd, options);
+        }
         return new SharedFile(fd, options, geometry, alignment, limits, extent, health);
     }
 

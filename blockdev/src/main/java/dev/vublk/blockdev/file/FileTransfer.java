@@ -38,21 +38,25 @@ final class FileTransfer {
         return vector(true, offsetBytes, iovAddress, iovCount, lengthBytes, rwFlags);
     }
 
-    /** Advances the vector in place, so that the next call goes on where the last one stopped. */
+    /** After a short transfer the next call begins inside an entry of the vector, which is cut for that call. */
     private int vector(boolean write, long offsetBytes, long iovAddress, int iovCount, long lengthBytes, int rwFlags) {
         long iov = iovAddress;
         long iovEnd = iovAddress + (long) iovCount * Iovec.SIZE_BYTES;
         int flags = rwFlags;
         int busyCount = 0;
         long done = 0;
+        long doneOfEntry = 0;
         while (done < lengthBytes) {
             // Empty entries could fill a whole call, whose 0 would look like the end of the file.
-            while (Iovec.length(iov) == 0) {
+            while (Iovec.length(iov) == doneOfEntry) {
                 iov += Iovec.SIZE_BYTES;
+                doneOfEntry = 0;
             }
             int count = (int) Math.min((iovEnd - iov) / Iovec.SIZE_BYTES, Iovec.IOV_MAX);
+            moveStart(iov, doneOfEntry);
             int result =
                     write ? io.writev(iov, count, offsetBytes + done, flags) : io.readv(iov, count, offsetBytes + done);
+            moveStart(iov, -doneOfEntry);
             if (result < 0) {
                 if (isDsyncRefused(result, flags)) {
                     flags = 0;
@@ -67,24 +71,20 @@ final class FileTransfer {
                 return -Errno.EIO; // end of file inside the disk: somebody truncated it
             }
             done += step;
-            iov = advance(iov, step);
+            doneOfEntry += step;
+            while (doneOfEntry > Iovec.length(iov)) {
+                doneOfEntry -= Iovec.length(iov);
+                iov += Iovec.SIZE_BYTES;
+            }
         }
         return 0;
     }
 
-    /** Takes {@code bytes} off the front of the vector at {@code iov}; returns where it now begins. */
-    private static long advance(long iov, long bytes) {
-        long left = bytes;
-        while (left > 0) {
-            long entryBytes = Iovec.length(iov);
-            if (left < entryBytes) {
-                Iovec.set(iov, Iovec.base(iov) + left, entryBytes - left);
-                return iov;
-            }
-            left -= entryBytes;
-            iov += Iovec.SIZE_BYTES;
+    /** Takes {@code bytes} off the front of the entry at {@code iov}; a negative number gives them back. */
+    private static void moveStart(long iov, long bytes) {
+        if (bytes != 0) {
+            Iovec.set(iov, Iovec.base(iov) + bytes, Iovec.length(iov) - bytes);
         }
-        return iov;
     }
 
     /**

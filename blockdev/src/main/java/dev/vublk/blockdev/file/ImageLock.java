@@ -3,6 +3,7 @@ package dev.vublk.blockdev.file;
 
 import dev.vublk.blockdev.BlockOpenException;
 import dev.vublk.blockdev.BlockOptions;
+import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.linux.OfdLock;
 
@@ -35,11 +36,29 @@ final class ImageLock {
 
     private ImageLock() {}
 
-    /** Takes the locks on the open file {@code fd}; where the options want none it does nothing. */
+    /** Takes the locks on the open file {@code fd}, or none of them; where the options want none it does nothing. */
     static void acquire(int fd, BlockOptions options) throws BlockOpenException {
-        if (!options.locking() || options.forceShare()) {
+        if (options.locking() == Locking.OFF || options.forceShare()) {
             return;
         }
+        boolean acquired = false;
+        try {
+            lockAndCheck(fd, options);
+            acquired = true;
+        } finally {
+            if (!acquired) {
+                release(fd);
+            }
+        }
+    }
+
+    /** Gives all locks up. */
+    static void release(int fd) {
+        OfdLock.unlock(fd, PERMISSION_BASE, PERMISSION_COUNT);
+        OfdLock.unlock(fd, UNSHARED_BASE, PERMISSION_COUNT);
+    }
+
+    private static void lockAndCheck(int fd, BlockOptions options) throws BlockOpenException {
         int used = CONSISTENT_READ | (options.readOnly() ? 0 : WRITE);
         int shared = CONSISTENT_READ | WRITE_UNCHANGED | RESIZE | (options.shareRw() ? WRITE : 0);
         for (int n = 0; n < PERMISSION_COUNT; n++) {

@@ -30,6 +30,17 @@ public final class OfdLock {
         }
     }
 
+    /** Gives locks of {@code count} bytes up, those that are held. 0 or a negative errno. */
+    public static int unlock(int fd, long offsetBytes, int count) {
+        long flock = flock(F_UNLCK, offsetBytes);
+        NativeMemory.putLong(flock + L_LEN, count);
+        try {
+            return (int) LibC.check(LibC.INSTANCE.fcntl(fd, F_OFD_SETLK, flock));
+        } finally {
+            NativeMemory.free(flock);
+        }
+    }
+
     /** Asks whether somebody else's lock would be in the way of an exclusive lock: 1, 0 or a negative errno. */
     public static int hasConflict(int fd, long offsetBytes) {
         long flock = flock(F_WRLCK, offsetBytes);

@@ -52,6 +52,9 @@ public final class EmulatedZones implements BlockDriver {
         if (options.shareRw()) {
             throw refused(options, "share-rw=on: the zones of an image that others write cannot be kept");
         }
+        if (options.locking() == BlockOptions.Locking.DEFERRED) {
+            throw refused(options, "locking=deferred: a guest cannot bring zones along, which are read at the start");
+        }
         FileBlockDriver image = FileBlockDriver.open(options);
         try {
             return open(image, options, zones);

@@ -53,10 +53,25 @@ final class EmulatedZonesChannel extends ZonedBlockChannel {
         } catch (InternalError pageGone) {
             return -Errno.EFAULT; // what the kernel says when a buffer's file was truncated under its mapping
         }
-        return presentBytes == 0 ? 0 : disk.readv(offsetBytes, iovAddress, headCount, presentBytes);
+        return presentBytes == 0 ? 0 : readHead(offsetBytes, iovAddress, headCount, presentBytes);
     }
 
-    /** Zeroes all but the first bytes of the buffers, and cuts the vector behind those; returns how many entries it has. */
+    /** Reads into the first bytes of the buffers: the last entry that they reach is cut for that call. */
+    private int readHead(long offsetBytes, long iovAddress, int headCount, long headBytes) {
+        long before = 0;
+        for (int i = 0; i < headCount - 1; i++) {
+            before += Iovec.length(iovAddress + (long) i * Iovec.SIZE_BYTES);
+        }
+        long last = iovAddress + (headCount - 1L) * Iovec.SIZE_BYTES;
+        long base = Iovec.base(last);
+        long length = Iovec.length(last);
+        Iovec.set(last, base, headBytes - before);
+        int result = disk.readv(offsetBytes, iovAddress, headCount, headBytes);
+        Iovec.set(last, base, length);
+        return result;
+    }
+
+    /** Zeroes all but the first bytes of the buffers; returns how many entries those reach. */
     private static int zeroTail(long iovAddress, int iovCount, long headBytes) {
         long done = 0;
         int headCount = 0;
@@ -67,7 +82,6 @@ final class EmulatedZonesChannel extends ZonedBlockChannel {
             long keep = Math.clamp(headBytes - done, 0, length);
             if (keep < length) {
                 NativeMemory.zero(base + keep, length - keep);
-                Iovec.set(iov, base, keep);
             }
             if (keep > 0) {
                 headCount = i + 1;

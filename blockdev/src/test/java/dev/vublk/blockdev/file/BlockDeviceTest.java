@@ -13,6 +13,7 @@ import dev.vublk.blockdev.BlockOpenException;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
+import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.blockdev.linux.FileStatus;
 import dev.vublk.blockdev.linux.PosixFile;
 import dev.vublk.blockdev.testing.Crew;
@@ -43,7 +44,8 @@ final class BlockDeviceTest {
     private Path directory;
 
     private static BlockOptions options(Path image, CacheMode mode, IoEngine engine, int logicalBlockBytes) {
-        return new BlockOptions(image.toString(), false, mode, engine, true, logicalBlockBytes, true, false, false);
+        return new BlockOptions(
+                image.toString(), false, mode, engine, true, logicalBlockBytes, Locking.ON, false, false);
     }
 
     @ParameterizedTest
@@ -162,7 +164,7 @@ final class BlockDeviceTest {
             vector.put(data);
             assertThat(loop.run(() -> channel.writev(offsetBytes, vector.iov(), 1, 512, false)))
                     .isZero();
-            vector.reset().put(new byte[512]);
+            vector.put(new byte[512]);
             assertThat(loop.run(() -> channel.readv(offsetBytes, vector.iov(), 1, 512)))
                     .isZero();
             assertThat(vector.get()).as("sector at " + offsetBytes).isEqualTo(data);

@@ -13,6 +13,7 @@ import dev.vublk.blockdev.BlockOpenException;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
+import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.testing.PlainLoop;
 import dev.vublk.blockdev.testing.Shell;
@@ -115,7 +116,7 @@ final class FileOpeningTest {
     void shouldPresentWantedBlockSizeAndRefuseSizeThatDoesNotFit() throws Exception {
         Path image = TestImages.file(directory, 8192 + 512);
         BlockOptions options = new BlockOptions(
-                image.toString(), false, CacheMode.WRITEBACK, IoEngine.AUTO, true, 4096, true, false, false);
+                image.toString(), false, CacheMode.WRITEBACK, IoEngine.AUTO, true, 4096, Locking.ON, false, false);
         assertRefused(options, "truncate -s %4096");
         TestImages.setSize(image, 12288);
         try (BlockDriver driver = BlockDrivers.open(options)) {
@@ -162,7 +163,7 @@ final class FileOpeningTest {
         Path image = directory.resolve("full");
         Files.write(image, new byte[1 << 20]);
         BlockOptions options = new BlockOptions(
-                image.toString(), false, CacheMode.WRITEBACK, IoEngine.AUTO, false, 0, true, false, false);
+                image.toString(), false, CacheMode.WRITEBACK, IoEngine.AUTO, false, 0, Locking.ON, false, false);
         try (TestDisk disk = new TestDisk(options, PlainLoop.withRing())) {
             assertThat(disk.driver.limits().supportsDiscard()).isFalse();
             assertThat(disk.discard(0, 1 << 20)).isZero();
@@ -191,7 +192,7 @@ final class FileOpeningTest {
     void shouldChooseEngineByWhatTheLoopHas() throws Exception {
         Path image = TestImages.file(directory, 1 << 20);
         BlockOptions options = new BlockOptions(
-                image.toString(), false, CacheMode.WRITEBACK, IoEngine.IO_URING, true, 0, true, false, false);
+                image.toString(), false, CacheMode.WRITEBACK, IoEngine.IO_URING, true, 0, Locking.ON, false, false);
         try (BlockDriver driver = BlockDrivers.open(options)) {
             assertThatThrownBy(() -> driver.openChannel(PlainLoop.withoutRing()))
                     .isInstanceOf(UncheckedIOException.class)

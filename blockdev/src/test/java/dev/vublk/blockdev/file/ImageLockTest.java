@@ -11,6 +11,7 @@ import dev.vublk.blockdev.BlockOpenException;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
+import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.blockdev.testing.LoopDevice;
 import dev.vublk.blockdev.testing.Shell;
 import dev.vublk.blockdev.testing.TestImages;
@@ -46,7 +47,7 @@ final class ImageLockTest {
                 IoEngine.AUTO,
                 true,
                 0,
-                !mode.contains("nolock"),
+                mode.contains("nolock") ? Locking.OFF : mode.contains("deferred") ? Locking.DEFERRED : Locking.ON,
                 mode.contains("share"),
                 mode.contains("force"));
     }
@@ -89,6 +90,53 @@ final class ImageLockTest {
                 .isInstanceOf(BlockOpenException.class)
                 .hasMessageContaining("force-share=on")
                 .hasMessageContaining("read-only=on");
+    }
+
+    /** A guest comes from another process, and goes back. */
+    @Test
+    void shouldLetTheImageGoWithItsGuest() throws Exception {
+        try (BlockDriver source = BlockDrivers.open(options(image, "rw"));
+                BlockDriver destination = BlockDrivers.open(options(image, "rw+deferred"))) {
+            source.activate();
+            for (int i = 0; i < 2; i++) {
+                assertThatThrownBy(destination::activate)
+                        .isInstanceOf(BlockOpenException.class)
+                        .hasMessageContaining("image is in use");
+            }
+            assertThat(source.flush()).isZero();
+            source.deactivate();
+            destination.activate();
+            assertThatThrownBy(source::activate).isInstanceOf(BlockOpenException.class);
+            assertThatThrownBy(() -> BlockDrivers.open(options(image, "rw"))).isInstanceOf(BlockOpenException.class);
+            destination.deactivate();
+            source.activate();
+            assertThatThrownBy(destination::activate).isInstanceOf(BlockOpenException.class);
+        }
+    }
+
+    /** Who did not get the image is in nobody's way. */
+    @Test
+    void shouldKeepNoLockAfterARefusal() throws Exception {
+        try (BlockDriver late = BlockDrivers.open(options(image, "rw+deferred"))) {
+            BlockDrivers.open(options(image, "rw")).close();
+            try (BlockDriver source = BlockDrivers.open(options(image, "rw"))) {
+                assertThatThrownBy(late::activate).isInstanceOf(BlockOpenException.class);
+                source.deactivate();
+                source.activate();
+            }
+            BlockDrivers.open(options(image, "rw")).close();
+        }
+    }
+
+    @Test
+    void shouldLetABlockDeviceGoWithItsGuest() throws Exception {
+        try (LoopDevice loop = LoopDevice.create(directory, 1 << 20, 512);
+                BlockDriver source = BlockDrivers.open(options(loop.device(), "rw"));
+                BlockDriver destination = BlockDrivers.open(options(loop.device(), "rw+deferred"))) {
+            assertThatThrownBy(destination::activate).isInstanceOf(BlockOpenException.class);
+            source.deactivate();
+            destination.activate();
+        }
     }
 
     @Test

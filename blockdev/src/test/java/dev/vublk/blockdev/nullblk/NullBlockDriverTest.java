@@ -11,6 +11,7 @@ import dev.vublk.blockdev.BlockOpenException;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
+import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.testing.PlainLoop;
 import dev.vublk.blockdev.testing.TestDisk;
@@ -39,8 +40,8 @@ final class NullBlockDriverTest {
 
     @Test
     void shouldRefuseWritesWhenReadOnly() throws BlockOpenException {
-        BlockOptions options =
-                new BlockOptions("null:1M", true, CacheMode.WRITEBACK, IoEngine.AUTO, true, 0, true, false, false);
+        BlockOptions options = new BlockOptions(
+                "null:1M", true, CacheMode.WRITEBACK, IoEngine.AUTO, true, 0, Locking.ON, false, false);
         try (TestDisk disk = new TestDisk(options, PlainLoop.withoutRing())) {
             assertThat(disk.driver.limits().readOnly()).isTrue();
             assertThat(disk.write(0, new byte[512], false)).isEqualTo(-Errno.EROFS);
@@ -68,8 +69,8 @@ final class NullBlockDriverTest {
     @ParameterizedTest
     @ValueSource(ints = {1, 256, 513, 131072})
     void shouldRefuseBlockSizesThatVirtioCannotSay(int bytes) {
-        BlockOptions options =
-                new BlockOptions("null:1M", false, CacheMode.WRITEBACK, IoEngine.AUTO, true, bytes, true, false, false);
+        BlockOptions options = new BlockOptions(
+                "null:1M", false, CacheMode.WRITEBACK, IoEngine.AUTO, true, bytes, Locking.ON, false, false);
         assertThatThrownBy(() -> BlockDrivers.open(options))
                 .isInstanceOf(BlockOpenException.class)
                 .hasMessageContaining("logical block size " + bytes);

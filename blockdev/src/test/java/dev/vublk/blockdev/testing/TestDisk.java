@@ -8,6 +8,7 @@ import dev.vublk.blockdev.BlockOpenException;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
+import dev.vublk.blockdev.BlockOptions.Locking;
 import java.nio.file.Path;
 
 /** An opened disk with one channel, spoken to in byte arrays. */
@@ -27,11 +28,11 @@ public final class TestDisk implements AutoCloseable {
     }
 
     public static BlockOptions options(Path image, CacheMode cacheMode) {
-        return new BlockOptions(image.toString(), false, cacheMode, IoEngine.AUTO, true, 0, true, false, false);
+        return new BlockOptions(image.toString(), false, cacheMode, IoEngine.AUTO, true, 0, Locking.ON, false, false);
     }
 
     public static BlockOptions readOnly(Path image, CacheMode cacheMode) {
-        return new BlockOptions(image.toString(), true, cacheMode, IoEngine.AUTO, true, 0, true, false, false);
+        return new BlockOptions(image.toString(), true, cacheMode, IoEngine.AUTO, true, 0, Locking.ON, false, false);
     }
 
     public int write(long offsetBytes, byte[] data, boolean fua) {
@@ -41,11 +42,16 @@ public final class TestDisk implements AutoCloseable {
     }
 
     public int write(long offsetBytes, TestVector vector, boolean fua) {
-        return loop.run(() -> channel.writev(offsetBytes, vector.iov(), vector.count(), vector.lengthBytes(), fua));
+        int result =
+                loop.run(() -> channel.writev(offsetBytes, vector.iov(), vector.count(), vector.lengthBytes(), fua));
+        vector.checkUnchanged();
+        return result;
     }
 
     public int read(long offsetBytes, TestVector vector) {
-        return loop.run(() -> channel.readv(offsetBytes, vector.iov(), vector.count(), vector.lengthBytes()));
+        int result = loop.run(() -> channel.readv(offsetBytes, vector.iov(), vector.count(), vector.lengthBytes()));
+        vector.checkUnchanged();
+        return result;
     }
 
     /** Reads, or throws when that fails. */

@@ -30,8 +30,8 @@ public final class TestVector implements AutoCloseable {
             address += gaps[i];
             bases[i] = address;
             address += lengths[i];
+            Iovec.set(iov + (long) i * Iovec.SIZE_BYTES, bases[i], lengths[i]);
         }
-        reset();
     }
 
     /** Buffers of these lengths, one behind the other from a page boundary on. */
@@ -62,12 +62,14 @@ public final class TestVector implements AutoCloseable {
         return new TestVector(lengths, gaps);
     }
 
-    /** Puts the vector back as it was: calls use it up. */
-    public TestVector reset() {
+    /** Calls must leave the vector as it was. */
+    void checkUnchanged() {
         for (int i = 0; i < lengths.length; i++) {
-            Iovec.set(iov + (long) i * Iovec.SIZE_BYTES, bases[i], lengths[i]);
+            long entry = iov + (long) i * Iovec.SIZE_BYTES;
+            if (Iovec.base(entry) != bases[i] || Iovec.length(entry) != lengths[i]) {
+                throw new AssertionError("a call left entry " + i + " of " + lengths.length + " changed");
+            }
         }
-        return this;
     }
 
     public TestVector put(byte[] data) {

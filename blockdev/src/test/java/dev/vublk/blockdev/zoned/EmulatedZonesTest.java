@@ -62,7 +62,7 @@ final class EmulatedZonesTest {
     }
 
     private BlockOptions options(CacheMode mode, boolean readOnly, ZoneOptions zones) {
-        return new BlockOptions(image.toString(), readOnly, mode, IoEngine.AUTO, true, 0, true, false, false, zones);
+        return new BlockOptions(image.toString(), readOnly, mode, IoEngine.AUTO, true, 0, BlockOptions.Locking.ON, false, false, zones);
     }
 
     private ZoneOptions zones() {
@@ -473,7 +473,7 @@ final class EmulatedZonesTest {
         try (TestDisk disk = open()) {
             Path other = Files.copy(image, directory.resolve("other"));
             BlockOptions options = new BlockOptions(
-                    other.toString(), false, CacheMode.WRITEBACK, IoEngine.AUTO, true, 0, true, false, false, zones());
+                    other.toString(), false, CacheMode.WRITEBACK, IoEngine.AUTO, true, 0, BlockOptions.Locking.ON, false, false, zones());
             assertThatThrownBy(() -> open(options)).hasMessageContaining("is in use by another disk");
             assertThat(zone(disk, 2)).isEqualTo(new Zone(0, BLK_ZONE_COND_EMPTY));
         }
@@ -497,5 +497,22 @@ final class EmulatedZonesTest {
             assertThat(disk.loop.run(() -> zonesOf(disk).resetAll())).isZero();
             assertThat(zone(disk, 4).condition()).isEqualTo(BLK_ZONE_COND_EMPTY);
         }
+    }
+
+    /** The zones are kept in memory from the start on: what the guest did to them elsewhere would be lost. */
+    @Test
+    void shouldRefuseToWaitForAMovingGuest() {
+        BlockOptions options = new BlockOptions(
+                image.toString(),
+                false,
+                CacheMode.WRITEBACK,
+                IoEngine.AUTO,
+                true,
+                0,
+                BlockOptions.Locking.DEFERRED,
+                false,
+                false,
+                zones());
+        assertThatThrownBy(() -> open(options)).hasMessageContaining("locking=deferred");
     }
 }

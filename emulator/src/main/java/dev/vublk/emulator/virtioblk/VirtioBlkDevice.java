@@ -13,6 +13,8 @@ import dev.vublk.emulator.iothread.PassLoop;
 import dev.vublk.vhostuser.QueueEvents;
 import dev.vublk.vhostuser.VhostUserDevice;
 import dev.vublk.vhostuser.memory.GuestMemory;
+import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
+import dev.vublk.vhostuser.virtqueue.QueueLog;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
 import java.util.List;
 import java.util.Objects;
@@ -35,15 +37,18 @@ public final class VirtioBlkDevice implements VhostUserDevice {
     private final List<BlockChannel> channels;
     private final BlockLimits limits;
     private final DiskCapacity capacity;
+    private final DiskPossession disk;
     private final VirtioBlkSettings settings;
     private final WriteCache writeCache;
     private final byte[] serial;
     private final @Nullable VirtioBlkQueue[] queues;
     private @Nullable QueueEvents events;
     private long acknowledged;
+    private boolean inPossession;
 
     /**
      * @param name what log lines call the disk
+     * @param disk whether guests may use the disk
      * @param channels the disk on each of {@code ioThreads}, in the same order
      * @param limits what the disk can do
      * @param capacity its present size, instead of that of {@code limits}
@@ -55,6 +60,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
             List<BlockChannel> channels,
             BlockLimits limits,
             DiskCapacity capacity,
+            DiskPossession disk,
             VirtioBlkSettings settings) {
         this.name = name;
         this.controlLoop = controlLoop;
@@ -62,6 +68,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
         this.channels = channels;
         this.limits = limits;
         this.capacity = capacity;
+        this.disk = disk;
         this.settings = settings;
         writeCache = new WriteCache(limits.initialWriteback());
         serial = settings.serialBytes();
@@ -165,10 +172,14 @@ public final class VirtioBlkDevice implements VhostUserDevice {
     }
 
     @Override
-    public void startQueue(VirtqueueSetup setup) {
+    public void startQueue(VirtqueueSetup setup) throws VhostUserProtocolException {
         int index = setup.queueIndex();
         if (queues[index] != null) {
             throw new IllegalStateException("queue " + index + " is running");
+        }
+        if (!inPossession) {
+            disk.take();
+            inPossession = true;
         }
         if (isRefused()) {
             LOG.warn("{}: the driver knows no zoned disks (VIRTIO_BLK_F_ZONED): every access will fail", name);
@@ -271,6 +282,21 @@ public final class VirtioBlkDevice implements VhostUserDevice {
     }
 
     @Override
+    public void setLog(int queueIndex, @Nullable QueueLog log) {
+        VirtioBlkQueue queue = running(queueIndex);
+        await(queue.ioThread(), done -> {
+            queue.logTo(log);
+            done.complete(0);
+        });
+    }
+
+    @Override
+    public void handOver() {
+        inPossession = false;
+        disk.handOver();
+    }
+
+    @Override
     public void extendMemory(GuestMemory memory) {
         for (VirtioBlkQueue queue : queues) {
             if (queue != null) {
@@ -305,6 +331,9 @@ public final class VirtioBlkDevice implements VhostUserDevice {
             if (queue != null) {
                 throw new IllegalStateException(name + ": closed while a queue runs");
             }
+        }
+        if (inPossession) {
+            disk.leave();
         }
     }
 }

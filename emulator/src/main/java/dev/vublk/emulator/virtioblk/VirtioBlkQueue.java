@@ -8,6 +8,8 @@ import dev.vublk.emulator.trace.RequestEvent;
 import dev.vublk.vhostuser.linux.EventFd;
 import dev.vublk.vhostuser.memory.GuestMemory;
 import dev.vublk.vhostuser.memory.HostMemory;
+import dev.vublk.vhostuser.virtqueue.IoVectors;
+import dev.vublk.vhostuser.virtqueue.QueueLog;
 import dev.vublk.vhostuser.virtqueue.VirtioFeature;
 import dev.vublk.vhostuser.virtqueue.Virtqueue;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
@@ -133,6 +135,10 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
 
     void extendMemory(GuestMemory memory) {
         virtqueue.extendMemory(memory);
+    }
+
+    void logTo(@Nullable QueueLog newLog) {
+        virtqueue.logTo(newLog);
     }
 
     /**
@@ -359,6 +365,9 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
             return; // A broken ring gets nothing more written.
         }
         HostMemory.putByte(request.statusAddress, (byte) status);
+        if (virtqueue.isLogging()) {
+            logWrites(request);
+        }
         int usedBytes = (int) writtenBytes(request, status);
         if (order != null) {
             request.usedBytes = usedBytes;
@@ -369,17 +378,30 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         atPassEnd();
     }
 
+    /** Marks what the request may have written, whatever its status: a read that failed has perhaps written part of its data. */
+    private void logWrites(VirtioBlkRequest request) {
+        virtqueue.logWritten(request.statusAddress, 1);
+        long left = dataWritableBytes(request);
+        IoVectors buffers = request.chain.buffers();
+        for (int i = request.chain.readableCount(); left > 0; i++) {
+            long piece = Math.min(left, buffers.length(i));
+            virtqueue.logWritten(buffers.base(i), piece);
+            left -= piece;
+        }
+    }
+
     /**
      * How much of the writable part was written from its start on (virtio 1.2 section 2.7.8.2): the status counts when
      * there is no gap before it.
      */
     private static long writtenBytes(VirtioBlkRequest request, int status) {
         long dataRoom = request.chain.writableBytes() - 1;
-        long dataWritten = status == VirtioBlkSpec.VIRTIO_BLK_S_OK ? dataWritten(request) : 0;
+        long dataWritten = status == VirtioBlkSpec.VIRTIO_BLK_S_OK ? dataWritableBytes(request) : 0;
         return dataWritten == dataRoom ? dataRoom + 1 : dataWritten;
     }
 
-    private static long dataWritten(VirtioBlkRequest request) {
+    /** How much data the request writes to guest memory when it succeeds, from the start of the writable part on. */
+    private static long dataWritableBytes(VirtioBlkRequest request) {
         return request.type == VirtioBlkSpec.VIRTIO_BLK_T_IN ? request.dataBytes : request.answerBytes;
     }
 

@@ -50,7 +50,7 @@ final class ConfigSpaceTest {
                         BlockOptions.IoEngine.AUTO,
                         true,
                         blockBytes,
-                        true,
+                        BlockOptions.Locking.ON,
                         false,
                         false));
     }

@@ -7,6 +7,7 @@ import com.sun.management.ThreadMXBean;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
+import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.emulator.EmulatorUnderTest;
 import dev.vublk.emulator.Guest;
 import dev.vublk.emulator.GuestQueue;
@@ -140,6 +141,7 @@ final class RequestAllocationTest {
     private BlockOptions file(IoEngine engine) throws Exception {
         Path image = directory.resolve("disk.img");
         Files.write(image, new byte[1 << 20]);
-        return new BlockOptions(image.toString(), false, CacheMode.WRITEBACK, engine, true, 0, true, false, false);
+        return new BlockOptions(
+                image.toString(), false, CacheMode.WRITEBACK, engine, true, 0, Locking.ON, false, false);
     }
 }

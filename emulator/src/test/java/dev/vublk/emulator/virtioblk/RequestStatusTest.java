@@ -281,7 +281,7 @@ final class RequestStatusTest {
                 BlockOptions.IoEngine.AUTO,
                 true,
                 0,
-                true,
+                BlockOptions.Locking.ON,
                 false,
                 false);
         restart(options, 0);

@@ -148,7 +148,7 @@ final class SecureEraseTest {
                 BlockOptions.IoEngine.AUTO,
                 true,
                 4096,
-                true,
+                BlockOptions.Locking.ON,
                 false,
                 false);
         try (EmulatorUnderTest emulator = setup(image, true).block(options).start();

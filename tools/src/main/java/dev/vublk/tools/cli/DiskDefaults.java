@@ -3,6 +3,7 @@ package dev.vublk.tools.cli;
 
 import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
+import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.blockdev.DiskLifetime;
 import dev.vublk.emulator.virtioblk.DiskGeometry;
 import java.util.EnumSet;
@@ -174,10 +175,12 @@ final class DiskDefaults {
 
     @Option(
             names = "--locking",
-            paramLabel = "on|off",
-            converter = OnOffConverter.class,
-            description = "Whether the image is locked against other programs, as QEMU does it (default on).")
-    OnOff locking = OnOff.ON;
+            paramLabel = "on|off|deferred",
+            converter = LockingConverter.class,
+            description =
+                    "Whether the image is locked against other programs, as QEMU does it (default on); deferred: only when a"
+                            + " guest begins to use it, for the receiving side of a live migration.")
+    Locking locking = Locking.ON;
 
     @Option(
             names = "--clients",
@@ -287,6 +290,14 @@ final class DiskDefaults {
         @Override
         public IoEngine convert(String value) {
             return oneOf(IoEngine.class, value);
+        }
+    }
+
+    /** {@code on}, {@code off}, {@code deferred}. */
+    static final class LockingConverter implements ITypeConverter<Locking> {
+        @Override
+        public Locking convert(String value) {
+            return oneOf(Locking.class, value);
         }
     }
 

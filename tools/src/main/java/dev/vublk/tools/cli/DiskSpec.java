@@ -11,6 +11,7 @@ import dev.vublk.tools.cli.DiskDefaults.DiscardConverter;
 import dev.vublk.tools.cli.DiskDefaults.EngineConverter;
 import dev.vublk.tools.cli.DiskDefaults.GeometryConverter;
 import dev.vublk.tools.cli.DiskDefaults.LifetimeConverter;
+import dev.vublk.tools.cli.DiskDefaults.LockingConverter;
 import dev.vublk.tools.cli.DiskDefaults.OnOffConverter;
 import dev.vublk.tools.cli.DiskDefaults.SocketModeConverter;
 import dev.vublk.vhostuser.session.SessionOptions;
@@ -222,7 +223,7 @@ final class DiskSpec {
             case "read-only" -> values.readOnly = onOff.convert(value).isOn();
             case "share-rw" -> values.shareRw = onOff.convert(value).isOn();
             case "force-share" -> values.forceShare = onOff.convert(value).isOn();
-            case "locking" -> values.locking = onOff.convert(value);
+            case "locking" -> values.locking = new LockingConverter().convert(value);
             case "cache" -> values.cache = new CacheModeConverter().convert(value);
             case "engine" -> values.engine = new EngineConverter().convert(value);
             case "discard" -> values.discard = new DiscardConverter().convert(value);
@@ -288,7 +289,7 @@ final class DiskSpec {
                         values.engine,
                         values.discard == Discard.UNMAP,
                         (int) values.blockSize,
-                        values.locking.isOn(),
+                        values.locking,
                         values.shareRw,
                         values.forceShare,
                         zones(image)),

@@ -82,7 +82,8 @@ public final class CoroutinePoolServer {
     /** Without locks: the servers that are compared share an image, which nobody writes. */
     private static BlockOptions options(String image) {
         BlockOptions defaults = BlockOptions.defaults(image);
-        return new BlockOptions(image, false, defaults.cacheMode(), defaults.engine(), true, 0, false, false, false);
+        return new BlockOptions(
+                image, false, defaults.cacheMode(), defaults.engine(), true, 0, BlockOptions.Locking.OFF, false, false);
     }
 
     private static BlockDriver open(BlockOptions options) throws BlockOpenException {

@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
+import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.blockdev.DiskLifetime;
 import dev.vublk.blockdev.ZoneOptions;
 import dev.vublk.emulator.DiskConfig;
@@ -51,7 +52,7 @@ class DiskSpecTest {
                                 IoEngine.THREADS,
                                 false,
                                 4096,
-                                false,
+                                Locking.OFF,
                                 true,
                                 true,
                                 new ZoneOptions("z", 1 << 20, 960 << 10, 2, 3, 4)),
@@ -121,7 +122,7 @@ class DiskSpecTest {
         assertThat(disk.block().readOnly()).isTrue();
         assertThat(disk.block().shareRw()).isTrue();
         assertThat(disk.block().forceShare()).isTrue();
-        assertThat(disk.block().locking()).isTrue();
+        assertThat(disk.block().locking()).isEqualTo(Locking.ON);
         assertThat(disk.device().writeZeroes()).isTrue();
     }
 
@@ -213,7 +214,7 @@ class DiskSpecTest {
                 "image=a,socket=s,block-size=128K | block-size: '131072' is no power of two from 512 to 65536",
                 "image=a,socket=s,block-size=x | block-size: 'x' is no size such as 512, 4K or 64MiB",
                 "image=a,socket=s,read-only=yes | read-only: 'yes' is neither on nor off",
-                "image=a,socket=s,locking=1 | locking: '1' is neither on nor off",
+                "image=a,socket=s,locking=1 | locking: '1' is none of [on, deferred, off]",
                 "image=a,socket=s,discard=maybe | discard: 'maybe' is neither unmap nor ignore",
                 "image=a,socket=s,cache=fast | cache: 'fast' is none of [none, writeback, writethrough, directsync, unsafe]",
                 "image=a,socket=s,engine=aio | engine: 'aio' is none of [auto, io_uring, threads]",

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
+import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.emulator.DiskConfig;
 import dev.vublk.emulator.EmulatorConfig;
 import dev.vublk.emulator.linux.CpuAffinity;
@@ -73,7 +74,7 @@ class ExportCommandTest {
                                         IoEngine.IO_URING,
                                         false,
                                         4096,
-                                        false,
+                                        Locking.OFF,
                                         true,
                                         true),
                                 new ListenerOptions("a.sock", -1, 0660, "root", "0"),
@@ -151,7 +152,7 @@ class ExportCommandTest {
                 "a --socket s --engine aio | Invalid value for option '--engine': 'aio' is none of [auto, io_uring, threads]",
                 "a --socket s --discard maybe | Invalid value for option '--discard': 'maybe' is neither unmap nor ignore",
                 "a --socket s --write-zeroes 1 | Invalid value for option '--write-zeroes': '1' is neither on nor off",
-                "a --socket s --locking 1 | Invalid value for option '--locking': '1' is neither on nor off",
+                "a --socket s --locking 1 | Invalid value for option '--locking': '1' is none of [on, deferred, off]",
                 "a --socket s --serial 0123456789-0123456789 | --serial: '0123456789-0123456789' is longer than 20 bytes",
                 "a --socket s --force-share | --force-share: is only safe for reading: add --read-only",
                 "a --socket s --socket-mode 888 | Invalid value for option '--socket-mode': '888' is no octal mode such as 0660",

@@ -6,8 +6,10 @@ import dev.vublk.vhostuser.linux.FileDescriptor;
 import dev.vublk.vhostuser.linux.Poll;
 import dev.vublk.vhostuser.linux.UnixSocket;
 import dev.vublk.vhostuser.protocol.ConfigSpaceAccess;
+import dev.vublk.vhostuser.protocol.DeviceStateTransfer;
 import dev.vublk.vhostuser.protocol.FrontendRequest;
 import dev.vublk.vhostuser.protocol.InflightDescription;
+import dev.vublk.vhostuser.protocol.LogRegion;
 import dev.vublk.vhostuser.protocol.MemoryRegionDescription;
 import dev.vublk.vhostuser.protocol.MemoryTable;
 import dev.vublk.vhostuser.protocol.MessageHeader;
@@ -120,6 +122,34 @@ public final class VhostUserFrontend implements AutoCloseable {
 
     public boolean setVringAddr(int index, long desc, long avail, long used) throws IOException {
         return set(FrontendRequest.SET_VRING_ADDR, new VringAddress(index, 0, desc, used, avail, 0).encode());
+    }
+
+    /** As {@link #setVringAddr}, with the used ring logged at a guest address. */
+    public boolean setVringAddrLogged(int index, long desc, long avail, long used, long logGuestAddress)
+            throws IOException {
+        return set(
+                FrontendRequest.SET_VRING_ADDR,
+                new VringAddress(index, VringAddress.VHOST_VRING_F_LOG, desc, used, avail, logGuestAddress).encode());
+    }
+
+    /** Passes a log; the back end writes nothing to the one before it when this returns. Always answered. */
+    public boolean setLogBase(LogRegion region, int logFileFd) throws IOException {
+        send(FrontendRequest.SET_LOG_BASE, 0, region.encode(), logFileFd);
+        return receiveReply(FrontendRequest.SET_LOG_BASE, Long.BYTES).getLong() == 0;
+    }
+
+    public boolean setLogFd(int logEventFd) throws IOException {
+        return set(FrontendRequest.SET_LOG_FD, Wire.empty(), logEventFd);
+    }
+
+    /** Returns the answer as it is. */
+    public long setDeviceStateFd(DeviceStateTransfer transfer, int stateFd) throws IOException {
+        send(FrontendRequest.SET_DEVICE_STATE_FD, 0, transfer.encode(), stateFd);
+        return receiveReply(FrontendRequest.SET_DEVICE_STATE_FD, Long.BYTES).getLong();
+    }
+
+    public long checkDeviceState() throws IOException {
+        return askU64(FrontendRequest.CHECK_DEVICE_STATE);
     }
 
     /** Stops the ring: once this returns, the back end has drained it and touches it no more. */

@@ -64,6 +64,9 @@ public interface LibC {
 
     int statx(int directoryFd, String path, int flags, int mask, long statxAddress);
 
+    /** Any system call by its number. Seven arguments, so the sixth is passed rightly (see above). */
+    long syscall(long number, long a, long b, long c, long d, long e, long f);
+
     String strerror(int errno);
 
     /** A call's result, or its errno negated when the result is -1. */

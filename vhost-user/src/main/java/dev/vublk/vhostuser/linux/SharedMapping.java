@@ -15,6 +15,7 @@ public final class SharedMapping {
     private static final int MFD_HUGETLB = 4;
 
     private static final int F_ADD_SEALS = 1033;
+    private static final int F_GET_SEALS = 1034;
     private static final int F_SEAL_SEAL = 1;
     private static final int F_SEAL_SHRINK = 2;
     private static final int F_SEAL_GROW = 4;
@@ -69,6 +70,12 @@ public final class SharedMapping {
             return result;
         }
         return fd;
+    }
+
+    /** Whether a file is sealed so that it can never shrink; only memory files can be. */
+    public static boolean isUnshrinkable(int fd) {
+        int seals = LibC.INSTANCE.fcntl(fd, F_GET_SEALS, 0);
+        return seals >= 0 && (seals & F_SEAL_SHRINK) != 0;
     }
 
     /** Sets a file's length. 0 or a negative errno. */

@@ -113,6 +113,17 @@ public final class GuestMemory {
         return UNMAPPED;
     }
 
+    /** The guest address of a host address that {@link #translate} has returned; a snapshot that holds its region is asked. */
+    public long toGuestAddress(long hostAddress) {
+        for (int i = 0; i < sizes.length; i++) {
+            long offset = hostAddress - hostAddresses[i];
+            if (offset >= 0 && offset < sizes[i]) {
+                return guestAddresses[i] + offset;
+            }
+        }
+        throw new IllegalArgumentException("0x" + Long.toHexString(hostAddress) + " is not the guest's");
+    }
+
     public int regionCount() {
         return sizes.length;
     }

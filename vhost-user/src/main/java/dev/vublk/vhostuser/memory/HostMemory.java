@@ -100,6 +100,14 @@ public final class HostMemory {
         LONG_HANDLE.setRelease(ALL, address, value);
     }
 
+    /**
+     * Sets the bits of {@code mask} in the long at an 8-byte aligned address, atomically against other processes too. The
+     * memory must not be able to vanish: the JVM would end here.
+     */
+    public static void orLong(long address, long mask) {
+        LONG_HANDLE.getAndBitwiseOr(ALL, address, mask);
+    }
+
     /** Copies bytes out of memory. */
     public static void copyOut(long address, byte[] target, int targetOffset, int lengthBytes) {
         MemorySegment.copy(ALL, ValueLayout.JAVA_BYTE, address, target, targetOffset, lengthBytes);

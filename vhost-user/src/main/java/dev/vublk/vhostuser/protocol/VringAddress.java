@@ -22,6 +22,9 @@ public record VringAddress(
         int index, int flags, long descUserAddress, long usedUserAddress, long availUserAddress, long logGuestAddress) {
     public static final int SIZE_BYTES = 40;
 
+    /** Writes to the used ring are to be logged at {@link #logGuestAddress}. */
+    public static final int VHOST_VRING_F_LOG = 1;
+
     public static VringAddress decode(ByteBuffer buffer) {
         return new VringAddress(
                 buffer.getInt(),
@@ -30,6 +33,18 @@ public record VringAddress(
                 buffer.getLong(),
                 buffer.getLong(),
                 buffer.getLong());
+    }
+
+    /** Whether writes to the used ring are to be logged. */
+    public boolean isLogged() {
+        return (flags & VHOST_VRING_F_LOG) != 0;
+    }
+
+    /** Whether the parts of the ring lie where they do in {@code other}; what is to be logged may differ. */
+    public boolean isSameRing(VringAddress other) {
+        return descUserAddress == other.descUserAddress
+                && usedUserAddress == other.usedUserAddress
+                && availUserAddress == other.availUserAddress;
     }
 
     public ByteBuffer encode() {

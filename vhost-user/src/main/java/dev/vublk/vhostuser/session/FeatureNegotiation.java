@@ -11,7 +11,8 @@ final class FeatureNegotiation {
     /** Bits 0 to 23 and 50 to 63 belong to the device (virtio 1.2, 2.2 "Feature Bits"); the others are ours. */
     private static final long DEVICE_FEATURES = 0xffffffL | -1L << 50;
 
-    private static final long RING_AND_TRANSPORT_FEATURES = VirtioFeature.VIRTIO_F_INDIRECT_DESC
+    private static final long RING_AND_TRANSPORT_FEATURES = VirtioFeature.VHOST_F_LOG_ALL
+            | VirtioFeature.VIRTIO_F_INDIRECT_DESC
             | VirtioFeature.VIRTIO_F_EVENT_IDX
             | VirtioFeature.VHOST_USER_F_PROTOCOL_FEATURES
             | VirtioFeature.VIRTIO_F_VERSION_1
@@ -21,18 +22,21 @@ final class FeatureNegotiation {
             | VirtioFeature.VIRTIO_F_RING_RESET;
 
     private static final long PROTOCOL_FEATURES = ProtocolFeature.MQ.mask()
+            | ProtocolFeature.LOG_SHMFD.mask()
             | ProtocolFeature.REPLY_ACK.mask()
             | ProtocolFeature.BACKEND_REQ.mask()
             | ProtocolFeature.CONFIG.mask()
             | ProtocolFeature.INFLIGHT_SHMFD.mask()
             | ProtocolFeature.RESET_DEVICE.mask()
             | ProtocolFeature.CONFIGURE_MEM_SLOTS.mask()
-            | ProtocolFeature.STATUS.mask();
+            | ProtocolFeature.STATUS.mask()
+            | ProtocolFeature.DEVICE_STATE.mask();
 
     private final long offered;
     private final long protocolOffered;
     private long acked;
     private boolean areAcked;
+    private boolean logsAll;
     private long protocolAcked;
 
     FeatureNegotiation(long deviceFeatures, boolean packedRings, SessionOptions options) {
@@ -49,11 +53,16 @@ final class FeatureNegotiation {
         return offered;
     }
 
-    /** Takes the front end's choice. Returns whether it differs from the one before. */
+    /**
+     * Takes the front end's choice. Returns whether it differs from the one before, but for LOG_ALL: that one is no
+     * agreement of driver and device, and comes and goes while rings run.
+     */
     boolean acknowledge(long features) throws VhostUserProtocolException {
         checkOffered("features", features, offered);
-        boolean changed = !areAcked || features != acked;
-        acked = features;
+        logsAll = (features & VirtioFeature.VHOST_F_LOG_ALL) != 0;
+        long agreed = features & ~VirtioFeature.VHOST_F_LOG_ALL;
+        boolean changed = !areAcked || agreed != acked;
+        acked = agreed;
         areAcked = true;
         return changed;
     }
@@ -63,6 +72,7 @@ final class FeatureNegotiation {
         return areAcked;
     }
 
+    /** Without LOG_ALL. */
     long acked() {
         return acked;
     }
@@ -72,9 +82,15 @@ final class FeatureNegotiation {
         return areAcked ? RingFormat.of(acked) : RingFormat.UNDECIDED;
     }
 
+    /** Whether the front end wants every write logged. */
+    boolean logsAll() {
+        return logsAll;
+    }
+
     /** Forgets what was acknowledged, as a reset does; what the two ends agreed upon about the protocol stays. */
     void reset() {
         acked = 0;
+        logsAll = false;
         areAcked = false;
     }
 

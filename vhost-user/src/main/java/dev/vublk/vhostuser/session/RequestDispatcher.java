@@ -7,8 +7,10 @@ import dev.vublk.vhostuser.linux.Errno;
 import dev.vublk.vhostuser.linux.FileDescriptor;
 import dev.vublk.vhostuser.linux.SharedMapping;
 import dev.vublk.vhostuser.protocol.ConfigSpaceAccess;
+import dev.vublk.vhostuser.protocol.DeviceStateTransfer;
 import dev.vublk.vhostuser.protocol.FrontendRequest;
 import dev.vublk.vhostuser.protocol.InflightDescription;
+import dev.vublk.vhostuser.protocol.LogRegion;
 import dev.vublk.vhostuser.protocol.MemoryRegionDescription;
 import dev.vublk.vhostuser.protocol.MemoryTable;
 import dev.vublk.vhostuser.protocol.MessageHeader;
@@ -68,6 +70,8 @@ final class RequestDispatcher {
             case SET_OWNER -> {} // There is one front end a connection: it is the owner.
             case RESET_OWNER -> session.resetOwner();
             case SET_MEM_TABLE -> session.setMemoryTable(MemoryTable.decode(payload), fds);
+            case SET_LOG_BASE -> setLogBase(header, LogRegion.decode(payload), fds);
+            case SET_LOG_FD -> session.setLogFd(fds);
             case SET_VRING_NUM -> session.setVringSize(VringState.decode(payload));
             case SET_VRING_ADDR -> session.setVringAddresses(VringAddress.decode(payload));
             case SET_VRING_BASE -> session.setVringBase(VringState.decode(payload));
@@ -92,6 +96,9 @@ final class RequestDispatcher {
             case GET_MAX_MEM_SLOTS -> reply(header, Wire.u64(MemoryTable.REGIONS_MAX));
             case ADD_MEM_REG -> session.addMemoryRegion(MemoryRegionDescription.decodePadded(payload), fds);
             case REM_MEM_REG -> session.removeMemoryRegion(MemoryRegionDescription.decodePadded(payload));
+            case SET_DEVICE_STATE_FD ->
+                reply(header, Wire.u64(session.setDeviceStateFd(DeviceStateTransfer.decode(payload), fds)));
+            case CHECK_DEVICE_STATE -> reply(header, Wire.u64(session.checkDeviceState()));
             default -> {
                 answerUnavailable(header, request);
                 return;
@@ -100,6 +107,13 @@ final class RequestDispatcher {
         if (request.replyRule() == ReplyRule.ACK && header.needsReply()) {
             reply(header, Wire.u64(ACK_OK));
         }
+    }
+
+    /** Answered whether asked for or not; QEMU looks at nothing but that an answer comes. */
+    private void setLogBase(MessageHeader header, LogRegion region, AncillaryFds fds)
+            throws IOException, VhostUserProtocolException {
+        session.setLogBase(region, fds);
+        reply(header, Wire.u64(ACK_OK));
     }
 
     private void setFeatures(MessageHeader header, long features) throws VhostUserProtocolException {

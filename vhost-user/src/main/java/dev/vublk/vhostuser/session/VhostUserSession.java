@@ -6,11 +6,15 @@ import static java.util.Objects.requireNonNull;
 import dev.vublk.vhostuser.ControlContext;
 import dev.vublk.vhostuser.QueueEvents;
 import dev.vublk.vhostuser.VhostUserDevice;
+import dev.vublk.vhostuser.linux.FileDescriptor;
+import dev.vublk.vhostuser.memory.DirtyLog;
 import dev.vublk.vhostuser.memory.GuestMemory;
 import dev.vublk.vhostuser.memory.MappedMemory;
 import dev.vublk.vhostuser.protocol.BackendRequest;
 import dev.vublk.vhostuser.protocol.ConfigSpaceAccess;
+import dev.vublk.vhostuser.protocol.DeviceStateTransfer;
 import dev.vublk.vhostuser.protocol.InflightDescription;
+import dev.vublk.vhostuser.protocol.LogRegion;
 import dev.vublk.vhostuser.protocol.MemoryRegionDescription;
 import dev.vublk.vhostuser.protocol.MemoryTable;
 import dev.vublk.vhostuser.protocol.ProtocolFeature;
@@ -37,6 +41,8 @@ import org.jspecify.annotations.Nullable;
 final class VhostUserSession implements QueueEvents, AutoCloseable {
     private static final Logger LOGGER = LogManager.getLogger(VhostUserSession.class);
 
+    private static final int NO_FD = -1;
+
     private final String name;
     private final VhostUserDevice device;
     private final ControlContext control;
@@ -47,6 +53,13 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
     private MappedMemory memory = new MappedMemory();
     private @Nullable InflightRegion inflight;
     private @Nullable BackendRequestChannel backendRequests;
+    private final DeviceState deviceState = new DeviceState();
+    private @Nullable DirtyLog log;
+    private int logEventFd = NO_FD;
+
+    /** A ring has been started since the session began, or since the last hand-over. */
+    private boolean inUse;
+
     private boolean warned;
 
     VhostUserSession(String name, VhostUserDevice device, SessionOptions options, ControlContext control) {
@@ -77,10 +90,14 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
 
     void setFeatures(long acked) throws VhostUserProtocolException {
         // QEMU sends them twice, the second time with rings set up: the same again changes nothing.
+        boolean loggedAll = features.logsAll();
         boolean changed = acknowledge(acked);
         if (changed) {
             stopAll();
-            device.featuresAcked(acked);
+            device.featuresAcked(features.acked());
+        }
+        if (features.logsAll() != loggedAll) {
+            logToAll();
         }
         if (features.enableRings()) {
             for (Vring vring : vrings) {
@@ -140,7 +157,9 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
         for (Vring vring : vrings) {
             vring.reset();
         }
+        handOverIfAllStopped();
         features.reset();
+        logToAll();
     }
 
     int queueCount() {
@@ -152,6 +171,7 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
         for (Vring vring : vrings) {
             vring.enable(false);
         }
+        handOverIfAllStopped();
     }
 
     void setBackendRequestFd(AncillaryFds fds) {
@@ -219,11 +239,8 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
 
     void addMemoryRegion(MemoryRegionDescription region, AncillaryFds fds) throws VhostUserProtocolException {
         memory.add(region, fds.borrow(0));
-        for (Vring vring : vrings) {
-            if (vring.isRunning()) {
-                device.extendMemory(memory.snapshot());
-                break;
-            }
+        if (anyRunning()) {
+            device.extendMemory(memory.snapshot());
         }
         startAllAfterMemoryChange();
     }
@@ -292,6 +309,49 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
         }
     }
 
+    // ---- migration
+
+    /** The new log is mapped first; the old one goes when no ring writes to it any more. */
+    void setLogBase(LogRegion region, AncillaryFds fds) throws VhostUserProtocolException {
+        DirtyLog replaced = DirtyLog.map(region, fds.borrow(0));
+        DirtyLog old = log;
+        log = replaced;
+        logToAll();
+        if (old != null) {
+            old.close();
+        }
+    }
+
+    /** An eventfd that is written when something has been logged. */
+    void setLogFd(AncillaryFds fds) {
+        int old = logEventFd;
+        logEventFd = fds.take(0);
+        FileDescriptor.setNonBlocking(logEventFd);
+        logToAll();
+        closeFd(old);
+    }
+
+    private void logToAll() {
+        for (Vring vring : vrings) {
+            vring.logTo(activeLog(), logEventFd);
+        }
+    }
+
+    /** The log while writes are to be logged, or null. QEMU may ask for logging before it has given a log. */
+    private @Nullable DirtyLog activeLog() {
+        return features.logsAll() ? log : null;
+    }
+
+    /** Returns the answer to SET_DEVICE_STATE_FD. */
+    long setDeviceStateFd(DeviceStateTransfer transfer, AncillaryFds fds) {
+        return deviceState.begin(transfer, fds.take(0), anyRunning());
+    }
+
+    /** Returns the answer to CHECK_DEVICE_STATE. */
+    long checkDeviceState() {
+        return deviceState.check();
+    }
+
     // ---- rings
 
     void setVringSize(VringState state) throws VhostUserProtocolException {
@@ -313,7 +373,30 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
     }
 
     int vringBase(VringState state) throws VhostUserProtocolException {
-        return vring(state.index()).stopAndForgetKick();
+        Vring vring = vring(state.index());
+        int base = vring.stopAndForgetKick();
+        handOverIfAllStopped();
+        return base;
+    }
+
+    /**
+     * All rings stopped by the front end's wish in the middle of a migration: that is how a guest leaves. (It may also be a
+     * guest that resets itself; then its rings come back.)
+     */
+    private void handOverIfAllStopped() {
+        if (inUse && activeLog() != null && !anyRunning()) {
+            inUse = false;
+            device.handOver();
+        }
+    }
+
+    private boolean anyRunning() {
+        for (Vring vring : vrings) {
+            if (vring.isRunning()) {
+                return true;
+            }
+        }
+        return false;
     }
 
     /** VRING_KICK. */
@@ -348,6 +431,9 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
         Vring vring = vring(state.index());
         vring.enable(state.num() == 1);
         startIfReady(vring);
+        if (state.num() == 0) {
+            handOverIfAllStopped();
+        }
     }
 
     private Vring vring(int index) throws VhostUserProtocolException {
@@ -380,6 +466,7 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
         GuestMemory snapshot = memory.snapshot();
         if (vring.isReady() && features.areAcked() && snapshot.regionCount() > 0) {
             vring.start(snapshot, features.acked(), inflight);
+            inUse = true;
         }
     }
 
@@ -397,11 +484,16 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
         try {
             stopAllAtEnd();
             memory.close();
+            if (log != null) {
+                log.close();
+            }
+            closeFd(logEventFd);
             closeInflight();
             for (Vring vring : vrings) {
                 vring.close();
             }
         } finally {
+            deviceState.close();
             closeBackendRequests();
             device.close();
         }
@@ -423,6 +515,12 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
         }
         if (failure != null) {
             throw failure;
+        }
+    }
+
+    private static void closeFd(int fd) {
+        if (fd != NO_FD) {
+            FileDescriptor.close(fd);
         }
     }
 

@@ -4,11 +4,13 @@ package dev.vublk.vhostuser.session;
 import dev.vublk.vhostuser.VhostUserDevice;
 import dev.vublk.vhostuser.linux.EventFd;
 import dev.vublk.vhostuser.linux.FileDescriptor;
+import dev.vublk.vhostuser.memory.DirtyLog;
 import dev.vublk.vhostuser.memory.GuestMemory;
 import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
 import dev.vublk.vhostuser.protocol.VringAddress;
 import dev.vublk.vhostuser.virtqueue.InflightBlock;
 import dev.vublk.vhostuser.virtqueue.InflightRegion;
+import dev.vublk.vhostuser.virtqueue.QueueLog;
 import dev.vublk.vhostuser.virtqueue.VirtioFeature;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
 import org.jspecify.annotations.Nullable;
@@ -47,6 +49,8 @@ final class Vring implements AutoCloseable {
 
     private boolean enabled;
     private boolean running;
+    private @Nullable DirtyLog log;
+    private int logEventFd = NO_FD;
 
     /** The device ran the ring up to the present base: a kick for what lies behind it may have been taken already. */
     private boolean resumed;
@@ -101,7 +105,8 @@ final class Vring implements AutoCloseable {
                 errGiven ? errFd : absentFd(),
                 startNow,
                 memory,
-                inflight));
+                inflight,
+                queueLog()));
         running = true;
     }
 
@@ -161,10 +166,32 @@ final class Vring implements AutoCloseable {
     void setAddresses(VringAddress newAddresses, RingFormat format) throws VhostUserProtocolException {
         format.checkAlignment(
                 index, newAddresses.descUserAddress(), newAddresses.availUserAddress(), newAddresses.usedUserAddress());
-        if (!newAddresses.equals(addresses)) {
+        VringAddress old = addresses;
+        if (old == null || !newAddresses.isSameRing(old)) {
             stop();
-            addresses = newAddresses;
         }
+        addresses = newAddresses;
+        if (running && log != null) {
+            device.setLog(index, queueLog()); // A migration begins or ends; the ring runs on.
+        }
+    }
+
+    /** Logs writes from now on, or no more (null); the descriptor is borrowed. Nothing more is written to the old log. */
+    void logTo(@Nullable DirtyLog newLog, int newLogEventFd) {
+        log = newLog;
+        logEventFd = newLogEventFd;
+        if (running) {
+            device.setLog(index, queueLog());
+        }
+    }
+
+    private @Nullable QueueLog queueLog() {
+        DirtyLog pages = log;
+        VringAddress at = addresses;
+        if (pages == null || at == null) {
+            return null;
+        }
+        return new QueueLog(pages, at.isLogged() ? at.logGuestAddress() : QueueLog.UNLOGGED, logEventFd);
     }
 
     /** Whether notifications may go as messages (INBAND_NOTIFICATIONS), from the next start on. */
@@ -227,13 +254,13 @@ final class Vring implements AutoCloseable {
 
     /**
      * Stops the ring and forgets what a driver sets up anew. Call and error descriptors stay: they are the front end's, and QEMU
-     * gives them once a connection.
+     * gives them once a connection. So does the base: QEMU (7.2) resets the status of a machine that it pauses or moves before it
+     * asks for it, and every front end gives a new one with a new ring.
      */
     void reset() {
         stopAndForgetKick();
         enabled = false;
         size = 0;
-        base = 0;
         addresses = null;
         resumed = false;
     }

@@ -230,6 +230,7 @@ final class PackedVirtqueue extends Virtqueue {
             firstUsed = used;
         } else {
             HostMemory.putLong(address, used);
+            logWritten(address, Long.BYTES);
         }
         int slots = chain.ringSlots;
         slotsUnpublished += slots;
@@ -253,6 +254,7 @@ final class PackedVirtqueue extends Virtqueue {
         }
         // Release: the data and the used descriptors behind this one are visible before it.
         HostMemory.putLongRelease(firstUsedAddress, firstUsed);
+        logWritten(firstUsedAddress, Long.BYTES);
         slotsSinceSignal = Math.min(size, slotsSinceSignal + slotsUnpublished);
         slotsUnpublished = 0;
         // [E] Full fence: our descriptors are visible before we look at what the driver asks for; pairs with the
@@ -285,8 +287,14 @@ final class PackedVirtqueue extends Virtqueue {
     public void suppressKicks() {
         if (!kicksSuppressed) { // The driver reads that line with each chain it adds: it is not written without need.
             kicksSuppressed = true;
-            HostMemory.putInt(deviceEvent, RING_EVENT_FLAGS_DISABLE << EVENT_FLAGS_SHIFT);
+            putDeviceEvent(RING_EVENT_FLAGS_DISABLE << EVENT_FLAGS_SHIFT);
         }
+    }
+
+    /** Both areas that the device writes are found by their addresses: log_guest_addr names but one. */
+    private void putDeviceEvent(int event) {
+        HostMemory.putInt(deviceEvent, event);
+        logWritten(deviceEvent, Integer.BYTES);
     }
 
     @Override
@@ -296,7 +304,7 @@ final class PackedVirtqueue extends Virtqueue {
         int wish = eventIdx
                 ? availPosition | (availWrap() ? 1 << WRAP_SHIFT : 0) | RING_EVENT_FLAGS_DESC << EVENT_FLAGS_SHIFT
                 : RING_EVENT_FLAGS_ENABLE << EVENT_FLAGS_SHIFT;
-        HostMemory.putInt(deviceEvent, wish);
+        putDeviceEvent(wish);
         // [F] Full fence: our wish is visible before our last look; pairs with the driver's fence between making a
         // chain
         // available and reading our event suppression. One of the two sees the other.

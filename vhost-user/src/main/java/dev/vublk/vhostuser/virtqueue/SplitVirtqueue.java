@@ -224,6 +224,9 @@ final class SplitVirtqueue extends Virtqueue {
             HostMemory.putU16Release(used + USED_IDX, usedIdx);
             inflight.commit(usedIdx);
         }
+        if (isLogging()) {
+            logPublished();
+        }
         usedPublished = usedIdx;
         // [B] Full fence: our index is visible before we look at what the driver asks for; pairs with the driver's
         // fence between writing used_event (or flags) and its last look at the used index (section 2.7.10).
@@ -234,6 +237,18 @@ final class SplitVirtqueue extends Virtqueue {
             usedSignalled = usedPublished;
         }
         return notify;
+    }
+
+    /** Logs the index and the elements since the last time: at most two pieces of the ring. */
+    private void logPublished() {
+        int first = usedPublished & mask;
+        int count = usedIdx - usedPublished;
+        int untilEnd = Math.min(count, size - first);
+        logUsed(USED_RING + (long) USED_ELEM_BYTES * first, (long) USED_ELEM_BYTES * untilEnd);
+        if (count > untilEnd) {
+            logUsed(USED_RING, (long) USED_ELEM_BYTES * (count - untilEnd));
+        }
+        logUsed(USED_IDX, Short.BYTES);
     }
 
     private boolean interruptsWanted() {
@@ -257,22 +272,23 @@ final class SplitVirtqueue extends Virtqueue {
         }
         kicksSuppressed = true;
         suppressedAtIdx = availIdx;
-        if (eventIdx) {
-            // Half the index space away: no kick until the driver has added that much.
-            HostMemory.putU16(used + VirtqueueLayout.availEventOffset(size), availIdx + 0x8000);
-        } else {
-            HostMemory.putU16(used + USED_FLAGS, VIRTQ_USED_F_NO_NOTIFY);
+        // Half the index space away: no kick until the driver has added that much.
+        writeKickWish(availIdx + 0x8000, VIRTQ_USED_F_NO_NOTIFY);
+    }
+
+    /** Writes avail_event with EVENT_IDX, the flags without it. */
+    private void writeKickWish(int availEvent, int flags) {
+        long offset = eventIdx ? VirtqueueLayout.availEventOffset(size) : USED_FLAGS;
+        HostMemory.putU16(used + offset, eventIdx ? availEvent : flags);
+        if (isLogging()) {
+            logUsed(offset, Short.BYTES);
         }
     }
 
     @Override
     public boolean requestKicks() {
         kicksSuppressed = false;
-        if (eventIdx) {
-            HostMemory.putU16(used + VirtqueueLayout.availEventOffset(size), availIdx);
-        } else {
-            HostMemory.putU16(used + USED_FLAGS, 0);
-        }
+        writeKickWish(availIdx, 0);
         // [C] Full fence: our wish is visible before our last look; pairs with the driver's fence between writing its
         // index and reading avail_event (or flags). One of the two sees the other.
         VarHandle.fullFence();

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.vhostuser.virtqueue;
 
+import dev.vublk.vhostuser.linux.EventFd;
 import dev.vublk.vhostuser.memory.GuestMemory;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The device side of a virtqueue (virtio 1.2 section 2.6): takes chains, returns used elements, decides on notifications.
@@ -29,6 +31,7 @@ public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
     final int chainLengthMax;
 
     private GuestMemory memory;
+    private @Nullable QueueLog log;
     private boolean broken;
     private String brokenReason = "";
 
@@ -36,6 +39,7 @@ public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
         size = setup.size();
         chainLengthMax = chainLengthMax(size);
         memory = setup.memory();
+        log = setup.log();
     }
 
     /** The queue on the ring that {@code setup} describes. */
@@ -83,6 +87,42 @@ public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
     /** Lets translation use a snapshot that holds all regions of the present one. */
     public final void extendMemory(GuestMemory newMemory) {
         memory = newMemory;
+    }
+
+    /** Logs what is written from now on elsewhere than before, or no more (null). */
+    public final void logTo(@Nullable QueueLog newLog) {
+        log = newLog;
+    }
+
+    /** Whether whoever writes to guest memory must tell of it by {@link #logWritten}. */
+    public final boolean isLogging() {
+        return log != null;
+    }
+
+    /**
+     * Logs bytes of a chain's buffer that have been written. Called between the write and {@link #publishUsed}: a front end
+     * that copied the page before the write copies it again, and one that knows the request to be done finds the mark.
+     */
+    public final void logWritten(long hostAddress, long lengthBytes) {
+        QueueLog to = log;
+        if (to != null && lengthBytes > 0) {
+            markWritten(to, memory.toGuestAddress(hostAddress), lengthBytes);
+        }
+    }
+
+    /** As {@link #logWritten}, bytes of the used ring (the device area), where those are logged. */
+    final void logUsed(long offsetBytes, long lengthBytes) {
+        QueueLog to = log;
+        if (to != null && to.usedGuestAddress() != QueueLog.UNLOGGED) {
+            markWritten(to, to.usedGuestAddress() + offsetBytes, lengthBytes);
+        }
+    }
+
+    private static void markWritten(QueueLog to, long guestAddress, long lengthBytes) {
+        to.pages().markWritten(guestAddress, lengthBytes);
+        if (to.eventFd() >= 0) {
+            EventFd.signal(to.eventFd());
+        }
     }
 
     /**

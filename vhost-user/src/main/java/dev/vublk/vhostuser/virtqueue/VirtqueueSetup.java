@@ -21,6 +21,7 @@ import org.jspecify.annotations.Nullable;
  * @param startNow whether to look at the ring at once rather than on the first kick: the ring has been in use before
  * @param memory the guest's memory as of the start
  * @param inflight where to keep what is in flight; its content decides where to go on, not {@code base}. Null: nowhere
+ * @param log where to log what is written, or null
  */
 public record VirtqueueSetup(
         int queueIndex,
@@ -35,7 +36,8 @@ public record VirtqueueSetup(
         int errFd,
         boolean startNow,
         GuestMemory memory,
-        @Nullable InflightBlock inflight) {
+        @Nullable InflightBlock inflight,
+        @Nullable QueueLog log) {
     /** There is no descriptor: whoever would be signalled polls. */
     public static final int NO_FD = -1;
 
@@ -57,6 +59,7 @@ public record VirtqueueSetup(
                 errFd,
                 startNow,
                 memory,
-                newInflight);
+                newInflight,
+                log);
     }
 }

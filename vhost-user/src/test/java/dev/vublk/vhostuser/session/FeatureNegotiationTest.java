@@ -28,6 +28,7 @@ final class FeatureNegotiationTest {
         try (SessionUnderTest session = new SessionUnderTest(directory)) {
             assertThat(session.frontend.getFeatures())
                     .isEqualTo(RecordingDevice.FEATURES
+                            | 1L << 26
                             | 1L << 28
                             | 1L << 29
                             | 1L << 30
@@ -133,13 +134,15 @@ final class FeatureNegotiationTest {
         try (SessionUnderTest session = new SessionUnderTest(directory)) {
             assertThat(session.frontend.getProtocolFeatures())
                     .isEqualTo(ProtocolFeature.MQ.mask()
+                            | ProtocolFeature.LOG_SHMFD.mask()
                             | ProtocolFeature.REPLY_ACK.mask()
                             | ProtocolFeature.BACKEND_REQ.mask()
                             | ProtocolFeature.CONFIG.mask()
                             | ProtocolFeature.INFLIGHT_SHMFD.mask()
                             | ProtocolFeature.RESET_DEVICE.mask()
                             | ProtocolFeature.CONFIGURE_MEM_SLOTS.mask()
-                            | ProtocolFeature.STATUS.mask());
+                            | ProtocolFeature.STATUS.mask()
+                            | ProtocolFeature.DEVICE_STATE.mask());
         }
     }
 
@@ -156,7 +159,8 @@ final class FeatureNegotiationTest {
             assertThat(session.frontend.getProtocolFeatures()).isEqualTo(plainProtocol | 1L << 14);
             session.negotiate();
             assertThat(session.device.calls.getLast())
-                    .isEqualTo("features " + Long.toHexString((plain & ~RING_PACKED) | 1L << 35 | 1L << 36));
+                    .isEqualTo(
+                            "features " + Long.toHexString((plain & ~RING_PACKED | 1L << 35 | 1L << 36) & ~(1L << 26)));
         }
     }
 
@@ -164,11 +168,11 @@ final class FeatureNegotiationTest {
     void shouldRefuseProtocolFeaturesNeverOffered() throws Exception {
         try (SessionUnderTest session = new SessionUnderTest(directory)) {
             session.frontend.needReply(true);
-            assertThat(session.frontend.setProtocolFeatures(ProtocolFeature.LOG_SHMFD.mask()))
+            assertThat(session.frontend.setProtocolFeatures(ProtocolFeature.RARP.mask()))
                     .isFalse();
             session.assertAlive();
             session.frontend.needReply(false);
-            session.frontend.setProtocolFeatures(ProtocolFeature.LOG_SHMFD.mask());
+            session.frontend.setProtocolFeatures(ProtocolFeature.RARP.mask());
             session.assertEndedAndServing();
         }
     }

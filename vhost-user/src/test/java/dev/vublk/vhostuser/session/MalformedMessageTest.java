@@ -33,7 +33,9 @@ final class MalformedMessageTest {
             ProtocolFeature.INFLIGHT_SHMFD,
             ProtocolFeature.RESET_DEVICE,
             ProtocolFeature.CONFIGURE_MEM_SLOTS,
-            ProtocolFeature.STATUS);
+            ProtocolFeature.STATUS,
+            ProtocolFeature.LOG_SHMFD,
+            ProtocolFeature.DEVICE_STATE);
 
     /** Known to the protocol and gated by nothing, but not served. */
     private static final Set<FrontendRequest> UNGATED_UNSERVED =

@@ -8,8 +8,10 @@ import java.nio.file.Path;
 
 /** Two connected descriptors: what is written to the one is read from the other. */
 final class Pipe implements AutoCloseable {
-    private final int readFd;
-    private final int writeFd;
+    private static final int CLOSED = -1;
+
+    private int readFd;
+    private int writeFd;
 
     Pipe() throws Exception {
         Path directory = Files.createTempDirectory("vublk-pipe");
@@ -41,9 +43,23 @@ final class Pipe implements AutoCloseable {
         return bytes;
     }
 
+    void closeReadEnd() {
+        if (readFd != CLOSED) {
+            FileDescriptor.close(readFd);
+            readFd = CLOSED;
+        }
+    }
+
+    void closeWriteEnd() {
+        if (writeFd != CLOSED) {
+            FileDescriptor.close(writeFd);
+            writeFd = CLOSED;
+        }
+    }
+
     @Override
     public void close() {
-        FileDescriptor.close(readFd);
-        FileDescriptor.close(writeFd);
+        closeReadEnd();
+        closeWriteEnd();
     }
 }

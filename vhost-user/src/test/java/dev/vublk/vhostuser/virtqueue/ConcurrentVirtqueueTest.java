@@ -67,6 +67,7 @@ class ConcurrentVirtqueueTest {
                 -1,
                 false,
                 memory.snapshot(),
+                null,
                 null));
         CompletableFuture<Void> ended = CompletableFuture.runAsync(
                 () -> {

@@ -124,7 +124,8 @@ final class CrashPointTest {
                     -1,
                     true,
                     memory.snapshot(),
-                    new InflightBlock(block, SIZE, this::reached)));
+                    new InflightBlock(block, SIZE, this::reached),
+                    null));
             assertThat(device.brokenReason()).isEmpty();
             return device;
         }

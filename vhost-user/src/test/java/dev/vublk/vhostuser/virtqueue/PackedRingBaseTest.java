@@ -42,6 +42,7 @@ class PackedRingBaseTest {
                 -1,
                 false,
                 memory.snapshot(),
+                null,
                 null));
     }
 

@@ -63,6 +63,7 @@ class PackedVirtqueueTest {
                 -1,
                 false,
                 memory.snapshot(),
+                null,
                 null));
     }
 

@@ -72,7 +72,8 @@ final class SplitInflightTest {
                 -1,
                 false,
                 memory.snapshot(),
-                new InflightBlock(block, SIZE, InflightFaults.NONE)));
+                new InflightBlock(block, SIZE, InflightFaults.NONE),
+                null));
     }
 
     private int add() {

@@ -58,6 +58,7 @@ class SplitVirtqueueTest {
                 -1,
                 false,
                 memory.snapshot(),
+                null,
                 null));
     }
 

@@ -90,6 +90,7 @@ class VirtqueueTest {
                 -1,
                 false,
                 memory.snapshot(),
+                null,
                 null));
     }
 

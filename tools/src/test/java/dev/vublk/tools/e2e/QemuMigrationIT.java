@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.tools.e2e;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.nio.file.Path;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.io.TempDir;
+
+/** A QEMU guest is moved to another QEMU process and back while fio writes and verifies; both sides serve one image. */
+@ExtendWith(GuestRequirements.class)
+class QemuMigrationIT {
+    private static final int MOVES = 2;
+
+    @TempDir
+    private Path directory;
+
+    private Path image = Path.of("");
+    private Path from = Path.of("");
+    private Path to = Path.of("");
+
+    @BeforeEach
+    void makeImage() throws Exception {
+        image = DiskImages.sparse(directory, "disk.img", 256 * DiskImages.MIB);
+        from = directory.resolve("from.sock");
+        to = directory.resolve("to.sock");
+    }
+
+    private void moveGuest(String diskOptions) throws Exception {
+        String printed = Guest.script("migrate-run.sh", from.toString(), to.toString(), Checkout.guestTest("migrate"))
+                .with("GUEST_MOVES", String.valueOf(MOVES))
+                .withScriptEnvironment("MOVES=" + MOVES)
+                .with("GUEST_DISK_OPTIONS", diskOptions)
+                .succeeds();
+        assertThat(printed).contains("passes of fio, " + MOVES + " moves");
+    }
+
+    @Test
+    void shouldMoveAGuestBetweenTwoProcesses() throws Exception {
+        try (VublkProcess source = VublkProcess.export(directory, 1, image.toString(), "--socket", from.toString());
+                VublkProcess destination = VublkProcess.export(
+                        directory, 1, image.toString(), "--socket", to.toString(), "--locking", "deferred")) {
+            moveGuest("num-queues=2");
+            source.stop(from);
+            destination.stop(to);
+        }
+    }
+
+    @Test
+    void shouldMoveAGuestInsideOneProcess() throws Exception {
+        String disk = "image=" + image + ",cache=none,socket=";
+        try (VublkProcess vublk = VublkProcess.export(
+                directory, 2, "--iothreads", "2", "--disk", disk + from, "--disk", disk + to + ",locking=deferred")) {
+            moveGuest("num-queues=2,event_idx=off");
+            vublk.stop(from, to);
+        }
+    }
+}
