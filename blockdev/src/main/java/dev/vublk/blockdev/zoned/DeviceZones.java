@@ -64,8 +64,8 @@ public final class DeviceZones implements BlockDriver {
                     options.image() + ": share-rw=on: others who write would move the zones' write pointers");
         }
         if (options.locking() == BlockOptions.Locking.DEFERRED) {
-            throw new BlockOpenException(
-                    options.image() + ": locking=deferred: a guest cannot bring zones along, which are read at the start");
+            throw new BlockOpenException(options.image()
+                    + ": locking=deferred: a guest cannot bring zones along, which are read at the start");
         }
         int fd = device.descriptor();
         BlockLimits plain = device.limits();

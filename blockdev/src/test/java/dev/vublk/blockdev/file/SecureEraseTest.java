@@ -87,7 +87,15 @@ final class SecureEraseTest {
         try (LoopDevice device = LoopDevice.create(directory, DISK_BYTES, 4096)) {
             Files.write(device.device(), content);
             BlockOptions options = new BlockOptions(
-                    device.device().toString(), false, mode, IoEngine.AUTO, true, 512, BlockOptions.Locking.ON, false, false);
+                    device.device().toString(),
+                    false,
+                    mode,
+                    IoEngine.AUTO,
+                    true,
+                    512,
+                    BlockOptions.Locking.ON,
+                    false,
+                    false);
             try (TestDisk disk = new TestDisk(options, PlainLoop.withRing())) {
                 assertThat(disk.driver.limits().secureEraseAlignmentBytes())
                         .as("the device's own sector")

@@ -62,7 +62,8 @@ final class EmulatedZonesTest {
     }
 
     private BlockOptions options(CacheMode mode, boolean readOnly, ZoneOptions zones) {
-        return new BlockOptions(image.toString(), readOnly, mode, IoEngine.AUTO, true, 0, BlockOptions.Locking.ON, false, false, zones);
+        return new BlockOptions(
+                image.toString(), readOnly, mode, IoEngine.AUTO, true, 0, BlockOptions.Locking.ON, false, false, zones);
     }
 
     private ZoneOptions zones() {
@@ -473,7 +474,16 @@ final class EmulatedZonesTest {
         try (TestDisk disk = open()) {
             Path other = Files.copy(image, directory.resolve("other"));
             BlockOptions options = new BlockOptions(
-                    other.toString(), false, CacheMode.WRITEBACK, IoEngine.AUTO, true, 0, BlockOptions.Locking.ON, false, false, zones());
+                    other.toString(),
+                    false,
+                    CacheMode.WRITEBACK,
+                    IoEngine.AUTO,
+                    true,
+                    0,
+                    BlockOptions.Locking.ON,
+                    false,
+                    false,
+                    zones());
             assertThatThrownBy(() -> open(options)).hasMessageContaining("is in use by another disk");
             assertThat(zone(disk, 2)).isEqualTo(new Zone(0, BLK_ZONE_COND_EMPTY));
         }

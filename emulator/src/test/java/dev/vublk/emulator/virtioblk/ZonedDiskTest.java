@@ -55,7 +55,16 @@ final class ZonedDiskTest {
         ZoneOptions zones = new ZoneOptions(
                 directory.resolve("zones").toString(), ZONE_SECTORS * 512, CAPACITY_SECTORS * 512, 1, 2, 3);
         return new BlockOptions(
-                image.toString(), readOnly, CacheMode.WRITEBACK, IoEngine.AUTO, true, 0, BlockOptions.Locking.ON, false, false, zones);
+                image.toString(),
+                readOnly,
+                CacheMode.WRITEBACK,
+                IoEngine.AUTO,
+                true,
+                0,
+                BlockOptions.Locking.ON,
+                false,
+                false,
+                zones);
     }
 
     @BeforeEach
