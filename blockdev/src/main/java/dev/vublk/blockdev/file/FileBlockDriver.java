@@ -18,7 +18,8 @@ import java.io.UncheckedIOException;
 public final class FileBlockDriver implements BlockDriver {
     private final SharedFile file;
 
-    private FileBlockDriver(SharedFile file) {
+    /** The driver of a file that was opened already. */
+    FileBlockDriver(SharedFile file) {
         this.file = file;
     }
 
