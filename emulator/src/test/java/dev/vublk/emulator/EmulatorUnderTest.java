@@ -18,7 +18,8 @@ import java.util.List;
 
 /** The real emulator with one disk on a socket in a test's directory. */
 public final class EmulatorUnderTest implements AutoCloseable {
-    public static final VirtioBlkSettings SETTINGS = new VirtioBlkSettings("serial-0", 64, 1024, 126, true, true, 16);
+    public static final VirtioBlkSettings SETTINGS =
+            new VirtioBlkSettings("serial-0", 64, 1024, true, 126, true, true, 16);
 
     private final Emulator emulator;
     private final String socketPath;

@@ -5,7 +5,6 @@ import dev.vublk.vhostuser.frontend.FrontendInflight;
 import dev.vublk.vhostuser.frontend.FrontendMemory;
 import dev.vublk.vhostuser.frontend.VhostUserFrontend;
 import dev.vublk.vhostuser.protocol.ProtocolFeature;
-import dev.vublk.vhostuser.virtqueue.VirtioFeature;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -46,8 +45,13 @@ public final class Guest implements AutoCloseable {
         heap = new GuestHeap(memory.hostAddress(), memory.sizeBytes());
     }
 
+    /** With split rings, and every other feature offered. */
     public static Guest connect(EmulatorUnderTest emulator) throws IOException {
-        return connect(emulator, 0);
+        return connect(emulator, RingKind.SPLIT);
+    }
+
+    public static Guest connect(EmulatorUnderTest emulator, RingKind rings) throws IOException {
+        return connect(emulator, rings.unwantedFeatures);
     }
 
     /** Takes every feature offered, but for {@code unwantedFeatures}. */
@@ -112,8 +116,9 @@ public final class Guest implements AutoCloseable {
         return heap;
     }
 
-    boolean hasEventIdx() {
-        return (features & VirtioFeature.VIRTIO_F_EVENT_IDX) != 0;
+    /** What was negotiated. */
+    public long features() {
+        return features;
     }
 
     public long guestAddress(long hostAddress) {

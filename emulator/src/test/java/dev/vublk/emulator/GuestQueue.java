@@ -2,6 +2,8 @@
 package dev.vublk.emulator;
 
 import dev.vublk.vhostuser.frontend.DriverVirtqueue;
+import dev.vublk.vhostuser.frontend.PackedDriverVirtqueue;
+import dev.vublk.vhostuser.frontend.SplitDriverVirtqueue;
 import dev.vublk.vhostuser.linux.Errno;
 import dev.vublk.vhostuser.linux.EventFd;
 import dev.vublk.vhostuser.linux.FileDescriptor;
@@ -14,14 +16,10 @@ import org.jspecify.annotations.Nullable;
 /** One queue as a guest's driver sees it: its ring, its eventfds and the requests in flight. One thread. */
 public final class GuestQueue implements AutoCloseable {
     private static final int TIMEOUT_MS = 20_000;
-    private static final int DESCRIPTOR_BYTES = 16;
-    private static final int NEXT = 1;
-    private static final int WRITE = 2;
 
     private final Guest guest;
     private final int index;
     private final DriverVirtqueue ring;
-    private final long ringAddress;
     private final int kickFd = newEventFd();
     private final int errFd = newEventFd();
     private int callFd = newEventFd();
@@ -30,8 +28,7 @@ public final class GuestQueue implements AutoCloseable {
     GuestQueue(Guest guest, int index, int size) {
         this.guest = guest;
         this.index = index;
-        ringAddress = guest.heap().allocate(DriverVirtqueue.bytes(size));
-        ring = new DriverVirtqueue(ringAddress, size, guest.hasEventIdx());
+        ring = DriverVirtqueue.of(guest.heap().allocate(DriverVirtqueue.bytes(size)), size, guest.features());
     }
 
     public static int newEventFd() {
@@ -50,6 +47,16 @@ public final class GuestQueue implements AutoCloseable {
         return ring;
     }
 
+    /** The ring, to write into it what no driver may write. */
+    public SplitDriverVirtqueue splitRing() {
+        return (SplitDriverVirtqueue) ring;
+    }
+
+    /** The ring, to write into it what no driver may write. */
+    public PackedDriverVirtqueue packedRing() {
+        return (PackedDriverVirtqueue) ring;
+    }
+
     public int kickFd() {
         return kickFd;
     }
@@ -64,12 +71,12 @@ public final class GuestQueue implements AutoCloseable {
 
     /** Tells the back end everything about the ring and enables it. */
     public GuestQueue start() throws IOException {
-        return start(0, kickFd, callFd);
+        return start(ring.base(), kickFd, callFd);
     }
 
     /** After a reconnect: from where the ring's used index is, as QEMU says it. */
     public GuestQueue restart() throws IOException {
-        return start(ring.rawUsedIdx(), kickFd, callFd);
+        return start(ring.returnedCount(), kickFd, callFd);
     }
 
     /** The same from another base and with other descriptors, -1 for none. */
@@ -100,14 +107,8 @@ public final class GuestQueue implements AutoCloseable {
     }
 
     public void sendAddresses() throws IOException {
-        int size = ring.size();
         check(
-                guest.frontend()
-                        .setVringAddr(
-                                index,
-                                ringAddress,
-                                ringAddress + DriverVirtqueue.availOffset(size),
-                                ringAddress + DriverVirtqueue.usedOffset(size)),
+                guest.frontend().setVringAddr(index, ring.descAddress(), ring.availAddress(), ring.usedAddress()),
                 "SET_VRING_ADDR");
     }
 
@@ -149,12 +150,13 @@ public final class GuestQueue implements AutoCloseable {
     private int addIndirect(GuestRequest request) {
         int count = request.bufferLengths().length;
         for (int i = 0; i < count; i++) {
-            DriverVirtqueue.rawDescriptorAt(
-                    request.tableAddress() + (long) DESCRIPTOR_BYTES * i,
+            ring.putTableEntry(
+                    request.tableAddress(),
+                    count,
+                    i,
                     guest.guestAddress(request.bufferAddresses()[i]),
                     request.bufferLengths()[i],
-                    (i + 1 < count ? NEXT : 0) | (i >= request.readableBuffers() ? WRITE : 0),
-                    i + 1);
+                    i >= request.readableBuffers());
         }
         return ring.addIndirect(guest.guestAddress(request.tableAddress()), count);
     }

@@ -141,6 +141,11 @@ public final class MortalBackend implements AutoCloseable {
         }
 
         @Override
+        public boolean packedRings() {
+            return device.packedRings();
+        }
+
+        @Override
         public long deviceFeatures() {
             return device.deviceFeatures();
         }

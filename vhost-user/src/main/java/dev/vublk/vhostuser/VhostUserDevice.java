@@ -22,6 +22,9 @@ public interface VhostUserDevice extends AutoCloseable {
     /** The largest queue size accepted, a power of two up to 32768. */
     int queueSizeMax();
 
+    /** Whether the front end may choose packed rings. */
+    boolean packedRings();
+
     /** The device's own feature bits (0..23 and 50..63); the session adds those of ring and transport. */
     long deviceFeatures();
 
@@ -44,7 +47,7 @@ public interface VhostUserDevice extends AutoCloseable {
     /**
      * Stops a running queue: nothing more is taken from the ring, requests in flight are completed and published.
      *
-     * @return the next available index: what GET_VRING_BASE answers
+     * @return where to go on, as in {@link VirtqueueSetup#base}: what GET_VRING_BASE answers
      */
     int stopQueue(int queueIndex);
 

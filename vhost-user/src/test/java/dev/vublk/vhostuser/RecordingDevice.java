@@ -71,9 +71,14 @@ public final class RecordingDevice implements VhostUserDevice {
     }
 
     @Override
+    public boolean packedRings() {
+        return true;
+    }
+
+    @Override
     public long deviceFeatures() {
-        // A bit that is not the device's to offer (34, RING_PACKED) must be kept out by the session.
-        return FEATURES | 1L << 34;
+        // A bit that is not the device's to offer (24, NOTIFY_ON_EMPTY) must be kept out by the session.
+        return FEATURES | 1L << 24;
     }
 
     @Override

@@ -84,6 +84,11 @@ public final class VirtioBlkDevice implements VhostUserDevice {
     }
 
     @Override
+    public boolean packedRings() {
+        return settings.packedRings();
+    }
+
+    @Override
     public long deviceFeatures() {
         long features = VIRTIO_BLK_F_SIZE_MAX
                 | VIRTIO_BLK_F_SEG_MAX

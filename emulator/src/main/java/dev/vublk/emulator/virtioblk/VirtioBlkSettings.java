@@ -11,6 +11,7 @@ import org.jspecify.annotations.Nullable;
  * @param serial what GET_ID answers, at most 20 bytes of UTF-8
  * @param queueCountMax how many queues are offered, at least 1
  * @param queueSizeMax the largest queue accepted, a power of two
+ * @param packedRings whether packed rings are offered
  * @param segmentMax data segments of one request ({@code seg_max}), at least 1
  * @param discard whether DISCARD is offered when the disk supports it
  * @param writeZeroes whether WRITE_ZEROES is offered
@@ -23,6 +24,7 @@ public record VirtioBlkSettings(
         String serial,
         int queueCountMax,
         int queueSizeMax,
+        boolean packedRings,
         int segmentMax,
         boolean discard,
         boolean writeZeroes,
@@ -36,11 +38,23 @@ public record VirtioBlkSettings(
             String serial,
             int queueCountMax,
             int queueSizeMax,
+            boolean packedRings,
             int segmentMax,
             boolean discard,
             boolean writeZeroes,
             int rangesMax) {
-        this(serial, queueCountMax, queueSizeMax, segmentMax, discard, writeZeroes, rangesMax, false, null, null);
+        this(
+                serial,
+                queueCountMax,
+                queueSizeMax,
+                packedRings,
+                segmentMax,
+                discard,
+                writeZeroes,
+                rangesMax,
+                false,
+                null,
+                null);
     }
 
     /** The serial as the guest gets it: 20 bytes, NUL-padded (virtio 1.2 section 5.2.6). */

@@ -9,7 +9,7 @@ import dev.vublk.emulator.Guest;
 import dev.vublk.emulator.GuestQueue;
 import dev.vublk.emulator.GuestRequest;
 import dev.vublk.emulator.ScriptedDisk;
-import dev.vublk.vhostuser.frontend.DriverVirtqueue;
+import dev.vublk.vhostuser.frontend.SplitDriverVirtqueue;
 import java.nio.file.Path;
 import java.util.function.BiConsumer;
 import org.junit.jupiter.api.AfterEach;
@@ -27,22 +27,22 @@ final class BrokenQueueTest {
     private static final int INDIRECT = 4;
 
     enum Breakage {
-        HEAD_BEYOND_THE_TABLE((guest, queue) -> queue.ring().rawAvailable(SIZE)),
-        AVAIL_INDEX_TOO_FAR_AHEAD((guest, queue) -> queue.ring().rawAvailIdx(SIZE + 1)),
-        AVAIL_INDEX_BACKWARDS((guest, queue) -> queue.ring().rawAvailIdx(-1)),
+        HEAD_BEYOND_THE_TABLE((guest, queue) -> queue.splitRing().rawAvailable(SIZE)),
+        AVAIL_INDEX_TOO_FAR_AHEAD((guest, queue) -> queue.splitRing().rawAvailIdx(SIZE + 1)),
+        AVAIL_INDEX_BACKWARDS((guest, queue) -> queue.splitRing().rawAvailIdx(-1)),
         NO_ROOM_FOR_A_STATUS((guest, queue) -> queue.add(of(FLUSH, 0).withoutStatus())),
         EMPTY_CHAIN((guest, queue) -> one(queue, 0, 0, 0)),
         OUTSIDE_MEMORY((guest, queue) -> one(queue, -Guest.GUEST_ADDRESS, 16, 0)),
         BEYOND_THE_END_OF_MEMORY((guest, queue) -> one(queue, guest.memory().sizeBytes() - 1, 2, WRITE)),
         LOOP((guest, queue) -> one(queue, 0, 16, NEXT)),
         NEXT_BEYOND_THE_TABLE((guest, queue) -> {
-            queue.ring().rawDescriptor(0, Guest.GUEST_ADDRESS, 16, NEXT, SIZE);
-            queue.ring().rawAvailable(0);
+            queue.splitRing().rawDescriptor(0, Guest.GUEST_ADDRESS, 16, NEXT, SIZE);
+            queue.splitRing().rawAvailable(0);
         }),
         READABLE_BEHIND_WRITABLE((guest, queue) -> {
-            queue.ring().rawDescriptor(0, Guest.GUEST_ADDRESS, 16, WRITE | NEXT, 1);
-            queue.ring().rawDescriptor(1, Guest.GUEST_ADDRESS, 16, 0, 0);
-            queue.ring().rawAvailable(0);
+            queue.splitRing().rawDescriptor(0, Guest.GUEST_ADDRESS, 16, WRITE | NEXT, 1);
+            queue.splitRing().rawDescriptor(1, Guest.GUEST_ADDRESS, 16, 0, 0);
+            queue.splitRing().rawAvailable(0);
         }),
         INDIRECT_AND_NEXT((guest, queue) -> one(queue, 0, 16, INDIRECT | NEXT)),
         INDIRECT_OF_NO_DESCRIPTORS((guest, queue) -> one(queue, 0, 0, INDIRECT)),
@@ -50,7 +50,7 @@ final class BrokenQueueTest {
         INDIRECT_TOO_LONG((guest, queue) -> one(queue, 0, 1025 * 16, INDIRECT)),
         INDIRECT_NESTED((guest, queue) -> {
             long table = guest.memory().hostAddress() + guest.memory().sizeBytes() - 64;
-            DriverVirtqueue.rawDescriptorAt(table, Guest.GUEST_ADDRESS, 16, INDIRECT, 0);
+            SplitDriverVirtqueue.rawDescriptorAt(table, Guest.GUEST_ADDRESS, 16, INDIRECT, 0);
             one(queue, guest.memory().sizeBytes() - 64, 16, INDIRECT);
         });
 
@@ -62,8 +62,8 @@ final class BrokenQueueTest {
         }
 
         private static void one(GuestQueue queue, long offset, int length, int flags) {
-            queue.ring().rawDescriptor(0, Guest.GUEST_ADDRESS + offset, length, flags, 0);
-            queue.ring().rawAvailable(0);
+            queue.splitRing().rawDescriptor(0, Guest.GUEST_ADDRESS + offset, length, flags, 0);
+            queue.splitRing().rawAvailable(0);
         }
     }
 
@@ -97,7 +97,7 @@ final class BrokenQueueTest {
         assertThat(other.run(read(0, 512)).status()).isEqualTo(OK);
         queue.kick();
         assertThat(other.run(read(0, 512)).status()).isEqualTo(OK);
-        assertThat(queue.ring().rawUsedIdx()).isEqualTo(usedIdx);
+        assertThat(queue.ring().returnedCount()).isEqualTo(usedIdx);
         assertThat(queue.isErrorSignalled()).as("told once").isFalse();
         assertThat(other.isErrorSignalled()).isFalse();
         queue.stop();
@@ -124,7 +124,7 @@ final class BrokenQueueTest {
             flushInOneDescriptorEach();
             disk.nextCall();
         }
-        queue.ring().rawAvailable(0);
+        queue.splitRing().rawAvailable(0);
         queue.publish();
         queue.kick();
         queue.awaitBroken();
@@ -140,7 +140,7 @@ final class BrokenQueueTest {
     private void checkAfterBreakage() throws Exception {
         assertThat(other.run(read(0, 512)).status()).isEqualTo(OK);
         assertThat(queue.stop()).isEqualTo(SIZE);
-        assertThat(queue.ring().rawUsedIdx())
+        assertThat(queue.ring().returnedCount())
                 .as("a broken ring gets nothing more written")
                 .isZero();
         assertThat(disk.underWay()).isZero();
@@ -151,13 +151,13 @@ final class BrokenQueueTest {
         disk.hold();
         queue.submit(read(0, 512));
         disk.nextCall();
-        queue.ring().rawAvailable(0);
+        queue.splitRing().rawAvailable(0);
         queue.publish();
         queue.kick();
         disk.nextCall();
         disk.release();
         queue.stop();
-        assertThat(queue.ring().rawUsedIdx()).isEqualTo(2);
+        assertThat(queue.ring().returnedCount()).isEqualTo(2);
         assertThat(queue.isErrorSignalled()).isFalse();
         assertThat(other.run(read(0, 512)).status()).isEqualTo(OK);
     }

@@ -8,6 +8,7 @@ import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.emulator.EmulatorUnderTest;
 import dev.vublk.emulator.Guest;
 import dev.vublk.emulator.ScriptedDisk;
+import dev.vublk.vhostuser.virtqueue.VirtioFeature;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.ByteBuffer;
@@ -128,10 +129,12 @@ final class ConfigSpaceTest {
 
     @Test
     void shouldOfferWhatTheDiskAndTheUserAllow() throws IOException {
-        VirtioBlkSettings none = new VirtioBlkSettings("", 1, 128, 1, false, false, 1);
+        VirtioBlkSettings none = new VirtioBlkSettings("", 1, 128, false, 1, false, false, 1);
         try (EmulatorUnderTest emulator =
                         new EmulatorUnderTest.Setup(directory).settings(none).start();
                 Guest guest = Guest.connect(emulator)) {
+            assertThat(guest.frontend().getFeatures() & VirtioFeature.VIRTIO_F_RING_PACKED)
+                    .isZero();
             assertThat(guest.frontend().getFeatures() & 0xffffff)
                     .isEqualTo(1L << 1 | 1L << 2 | 1L << 4 | 1L << 6 | 1L << 9 | 1L << 10 | 1L << 11 | 1L << 12);
             assertThat(guest.frontend().getConfig(56, 1)[0]).as("may_unmap").isZero();

@@ -52,8 +52,8 @@ final class DiskGeometryTest {
 
     @Test
     void shouldTellWhatTheUserSet() throws IOException {
-        VirtioBlkSettings settings =
-                new VirtioBlkSettings("s", 1, 128, 126, true, true, 32, false, new DiskGeometry(0x1234, 200, 99), null);
+        VirtioBlkSettings settings = new VirtioBlkSettings(
+                "s", 1, 128, true, 126, true, true, 32, false, new DiskGeometry(0x1234, 200, 99), null);
         try (EmulatorUnderTest emulator = new EmulatorUnderTest.Setup(directory)
                         .settings(settings)
                         .start();

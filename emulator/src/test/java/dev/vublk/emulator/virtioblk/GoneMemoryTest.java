@@ -8,6 +8,7 @@ import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.emulator.EmulatorUnderTest;
 import dev.vublk.emulator.Guest;
 import dev.vublk.emulator.GuestQueue;
+import dev.vublk.emulator.RingKind;
 import dev.vublk.emulator.ScriptedDisk;
 import dev.vublk.vhostuser.frontend.FrontendMemory;
 import dev.vublk.vhostuser.linux.SharedMapping;
@@ -16,11 +17,19 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** A guest that truncates its memory file under us: SIGBUS becomes an InternalError, and only its queues suffer. */
+@ParameterizedClass
+@EnumSource
 final class GoneMemoryTest {
+    @Parameter
+    RingKind rings = RingKind.SPLIT; // Set by JUnit.
+
     private static final int COMPILED = 30_000;
 
     @TempDir
@@ -37,8 +46,8 @@ final class GoneMemoryTest {
         }
     }
 
-    private static void checkNextFrontEndIsServed(EmulatorUnderTest emulator) throws Exception {
-        try (Guest next = Guest.connect(emulator)) {
+    private void checkNextFrontEndIsServed(EmulatorUnderTest emulator) throws Exception {
+        try (Guest next = Guest.connect(emulator, rings)) {
             assertThat(next.queue().run(read(0, 512)).status()).isEqualTo(OK);
         }
     }
@@ -47,7 +56,7 @@ final class GoneMemoryTest {
     @ValueSource(ints = {0, COMPILED})
     void shouldOutliveARingThatIsGone(int warmUp) throws Exception {
         try (EmulatorUnderTest emulator = new EmulatorUnderTest.Setup(directory).start()) {
-            try (Guest guest = Guest.connect(emulator)) {
+            try (Guest guest = Guest.connect(emulator, rings)) {
                 GuestQueue queue = guest.queue();
                 warmUp(queue, warmUp);
                 assertThat(SharedMapping.resize(guest.memory().fd(), 0)).isZero();
@@ -82,7 +91,7 @@ final class GoneMemoryTest {
         ScriptedDisk disk = new ScriptedDisk(1 << 20);
         try (EmulatorUnderTest emulator =
                 new EmulatorUnderTest.Setup(directory).driver(disk).start()) {
-            try (Guest guest = Guest.connect(emulator)) {
+            try (Guest guest = Guest.connect(emulator, rings)) {
                 GuestQueue other = guest.queue(1, 128).start();
                 GuestQueue queue = guest.queue();
                 warmUp(queue, warmUp);
@@ -110,7 +119,7 @@ final class GoneMemoryTest {
         BlockOptions options = BlockOptions.defaults(image.toString());
         try (EmulatorUnderTest emulator =
                 new EmulatorUnderTest.Setup(directory).block(options).start()) {
-            try (Guest guest = Guest.connect(emulator)) {
+            try (Guest guest = Guest.connect(emulator, rings)) {
                 GuestQueue other = guest.queue(1, 128).start();
                 GuestQueue queue = guest.queue();
                 try (FrontendMemory buffers = submitWithBuffersIn(guest, queue)) {

@@ -9,6 +9,7 @@ import dev.vublk.emulator.Guest;
 import dev.vublk.emulator.GuestQueue;
 import dev.vublk.emulator.GuestRequest;
 import dev.vublk.emulator.MortalBackend;
+import dev.vublk.emulator.RingKind;
 import dev.vublk.emulator.ScriptedDisk;
 import dev.vublk.vhostuser.virtqueue.InflightPoint;
 import java.io.IOException;
@@ -40,7 +41,8 @@ final class InflightRecoveryTest {
     @BeforeEach
     void start() throws Exception {
         backend = new MortalBackend(directory, disk);
-        guest = Guest.connect(backend.socketPath(), 0).trackInflight(2, RING_SIZE);
+        guest = Guest.connect(backend.socketPath(), RingKind.SPLIT.unwantedFeatures)
+                .trackInflight(2, RING_SIZE);
     }
 
     @AfterEach
@@ -189,7 +191,7 @@ final class InflightRecoveryTest {
         for (int i = 0; i < CELLS; i++) {
             assertThat(queue.take().status()).isEqualTo(OK);
         }
-        assertThat(queue.ring().rawUsedIdx()).isEqualTo(CELLS);
+        assertThat(queue.ring().returnedCount()).isEqualTo(CELLS);
         queue.restart();
         checkContent(queue);
     }

@@ -30,7 +30,7 @@ final class LifetimeTest {
 
     private EmulatorUnderTest.Setup setup(@Nullable DiskLifetime lifetime) {
         return new EmulatorUnderTest.Setup(directory)
-                .settings(new VirtioBlkSettings("s", 1, 128, 126, true, true, 32, false, null, lifetime));
+                .settings(new VirtioBlkSettings("s", 1, 128, true, 126, true, true, 32, false, null, lifetime));
     }
 
     @Test

@@ -8,6 +8,7 @@ import dev.vublk.emulator.EmulatorUnderTest;
 import dev.vublk.emulator.Guest;
 import dev.vublk.emulator.GuestQueue;
 import dev.vublk.emulator.GuestRequest;
+import dev.vublk.emulator.RingKind;
 import dev.vublk.emulator.ScriptedDisk;
 import dev.vublk.vhostuser.frontend.FrontendMemory;
 import dev.vublk.vhostuser.memory.HostMemory;
@@ -25,9 +26,17 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.RepeatedTest;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** Starting and stopping queues ("Ring states" of the vhost-user specification), with requests in flight. */
+@ParameterizedClass
+@EnumSource
 final class QueueLifecycleTest {
+    @Parameter
+    RingKind rings = RingKind.SPLIT; // Set by JUnit.
+
     @TempDir
     Path directory;
 
@@ -39,7 +48,7 @@ final class QueueLifecycleTest {
     void start() throws Exception {
         emulator =
                 new EmulatorUnderTest.Setup(directory).driver(disk).ioThreads(2).start();
-        guest = Guest.connect(emulator);
+        guest = Guest.connect(emulator, rings);
     }
 
     @AfterEach
@@ -117,18 +126,19 @@ final class QueueLifecycleTest {
         queue.add(read(9, 512));
         queue.publish();
         queue.kick();
-        assertThat(queue.ring().rawUsedIdx()).isEqualTo(1);
+        assertThat(queue.ring().returnedCount()).isEqualTo(1);
         disk.release();
         VringState answer =
                 VringState.decode(guest.frontend().receiveReply(FrontendRequest.GET_VRING_BASE, VringState.SIZE_BYTES));
-        assertThat(answer.num()).isBetween(4, 5);
         // All that were taken are published before the answer: no waiting here.
-        assertThat(queue.ring().rawUsedIdx()).isEqualTo(answer.num());
-        for (int i = 1; i < answer.num(); i++) {
+        int returned = queue.ring().returnedCount();
+        assertThat(returned).isBetween(4, 5);
+        for (int i = 1; i < returned; i++) {
             assertThat(queue.take().status()).isEqualTo(OK);
         }
+        assertThat(answer.num()).isEqualTo(queue.ring().base());
         queue.start(answer.num(), queue.kickFd(), queue.callFd());
-        if (answer.num() == 4) {
+        if (returned == 4) {
             assertThat(queue.awaitOne().status()).isEqualTo(OK);
         }
     }
@@ -218,7 +228,7 @@ final class QueueLifecycleTest {
     @Test
     void shouldServeADriverThatPolls() throws Exception {
         GuestQueue queue = guest.queue(0, 16);
-        queue.start(0, queue.kickFd(), -1);
+        queue.start(queue.ring().base(), queue.kickFd(), -1);
         for (int i = 0; i < 100; i++) {
             GuestRequest request = queue.submit(read(i, 512));
             assertThat(queue.spinForOne()).isSameAs(request);
@@ -228,13 +238,14 @@ final class QueueLifecycleTest {
     @Test
     void shouldPollARingWithoutKicks() throws Exception {
         GuestQueue queue = guest.queue(0, 16);
-        queue.start(0, -1, queue.callFd());
+        queue.start(queue.ring().base(), -1, queue.callFd());
         for (int i = 0; i < 100; i++) {
             GuestRequest request = queue.add(read(i, 512));
             queue.publish();
             assertThat(queue.awaitOne()).isSameAs(request);
         }
-        assertThat(queue.stop()).isEqualTo(100);
+        assertThat(queue.ring().returnedCount()).isEqualTo(100);
+        assertThat(queue.stop()).isEqualTo(queue.ring().base());
     }
 
     @Test
@@ -259,7 +270,8 @@ final class QueueLifecycleTest {
         }
         assertThat(seen).hasSize(2);
         for (GuestQueue queue : queues) {
-            assertThat(queue.stop()).isEqualTo(6);
+            assertThat(queue.ring().returnedCount()).isEqualTo(6);
+            assertThat(queue.stop()).isEqualTo(queue.ring().base());
         }
     }
 
@@ -275,7 +287,7 @@ final class QueueLifecycleTest {
         }
         guest.close();
         disk.release();
-        guest = Guest.connect(emulator);
+        guest = Guest.connect(emulator, rings);
         GuestQueue next = guest.queue();
         // What had been taken was carried out, from memory that stayed mapped.
         GuestRequest read = next.run(read(0, 20 * 4096));

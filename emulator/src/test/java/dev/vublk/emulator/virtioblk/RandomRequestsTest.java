@@ -11,6 +11,7 @@ import dev.vublk.emulator.EmulatorUnderTest;
 import dev.vublk.emulator.Guest;
 import dev.vublk.emulator.GuestQueue;
 import dev.vublk.emulator.GuestRequest;
+import dev.vublk.emulator.RingKind;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -19,11 +20,19 @@ import java.util.List;
 import java.util.Random;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** Random requests in random layouts on several queues against a model in memory; none overlaps another in flight. */
+@ParameterizedClass
+@EnumSource
 final class RandomRequestsTest {
+    @Parameter
+    RingKind rings = RingKind.SPLIT; // Set by JUnit.
+
     private static final int DISK_SECTORS = 4096;
     private static final int QUEUES = 4;
     private static final int DEPTH = 32;
@@ -76,7 +85,7 @@ final class RandomRequestsTest {
                         .block(options)
                         .ioThreads(2)
                         .start();
-                Guest guest = Guest.connect(emulator)) {
+                Guest guest = Guest.connect(emulator, rings)) {
             List<GuestQueue> queues = new ArrayList<>();
             for (int i = 0; i < QUEUES; i++) {
                 queues.add(guest.queue(i, 256).start());

@@ -11,14 +11,16 @@ import dev.vublk.emulator.EmulatorUnderTest;
 import dev.vublk.emulator.Guest;
 import dev.vublk.emulator.GuestQueue;
 import dev.vublk.emulator.GuestRequest;
+import dev.vublk.emulator.RingKind;
 import dev.vublk.vhostuser.frontend.DriverVirtqueue;
 import dev.vublk.vhostuser.memory.HostMemory;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.TimeUnit;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /**
  * After warm-up, requests cost their IOThread no garbage: less than a byte each, over a million of them.
@@ -88,10 +90,10 @@ final class RequestAllocationTest {
     }
 
     /** The compiler takes its time on a busy machine: the warm-up goes on until a round makes next to no garbage. */
-    private void check(BlockOptions options) throws Exception {
+    private void check(RingKind rings, BlockOptions options) throws Exception {
         try (EmulatorUnderTest emulator =
                         new EmulatorUnderTest.Setup(directory).block(options).start();
-                Guest guest = Guest.connect(emulator)) {
+                Guest guest = Guest.connect(emulator, rings)) {
             long threadId = Thread.getAllStackTraces().keySet().stream()
                     .filter(thread -> thread.getName().equals("vublk-iothread-0"))
                     .mapToLong(Thread::threadId)
@@ -103,7 +105,8 @@ final class RequestAllocationTest {
                 warm = bytesPerRequest(driver, threadId, 1);
             }
             double perRequest = bytesPerRequest(driver, threadId, ROUNDS);
-            System.out.println(options.image() + " " + options.engine() + ": " + perRequest + " bytes a request");
+            System.out.println(
+                    rings + " " + options.image() + " " + options.engine() + ": " + perRequest + " bytes a request");
             assertThat(perRequest).isLessThanOrEqualTo(1.0);
         }
     }
@@ -116,19 +119,22 @@ final class RequestAllocationTest {
         return (allocatedBytes(threadId) - before) / ((double) rounds * ROUND_REQUESTS);
     }
 
-    @Test
-    void shouldAllocateNothingForANullDisk() throws Exception {
-        check(BlockOptions.defaults("null:64MiB"));
+    @ParameterizedTest
+    @EnumSource
+    void shouldAllocateNothingForANullDisk(RingKind rings) throws Exception {
+        check(rings, BlockOptions.defaults("null:64MiB"));
     }
 
-    @Test
-    void shouldAllocateNothingForAFileThroughIoUring() throws Exception {
-        check(file(IoEngine.IO_URING));
+    @ParameterizedTest
+    @EnumSource
+    void shouldAllocateNothingForAFileThroughIoUring(RingKind rings) throws Exception {
+        check(rings, file(IoEngine.IO_URING));
     }
 
-    @Test
-    void shouldAllocateNothingForAFileThroughWorkers() throws Exception {
-        check(file(IoEngine.THREADS));
+    @ParameterizedTest
+    @EnumSource
+    void shouldAllocateNothingForAFileThroughWorkers(RingKind rings) throws Exception {
+        check(rings, file(IoEngine.THREADS));
     }
 
     private BlockOptions file(IoEngine engine) throws Exception {

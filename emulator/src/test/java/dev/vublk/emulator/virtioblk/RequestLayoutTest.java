@@ -9,6 +9,7 @@ import dev.vublk.emulator.EmulatorUnderTest;
 import dev.vublk.emulator.Guest;
 import dev.vublk.emulator.GuestQueue;
 import dev.vublk.emulator.GuestRequest;
+import dev.vublk.emulator.RingKind;
 import dev.vublk.emulator.ScriptedDisk;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -19,11 +20,18 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** How a request is cut into buffers means nothing (virtio 1.2 section 2.7.4.1). */
+@ParameterizedClass
+@EnumSource
 final class RequestLayoutTest {
+    @Parameter
+    RingKind rings = RingKind.SPLIT; // Set by JUnit.
+
     private static final int BYTES = 1024 * 512;
 
     /** Each cuts a write and a read of so many bytes in another way. */
@@ -71,7 +79,7 @@ final class RequestLayoutTest {
     @BeforeEach
     void start() throws IOException {
         emulator = new EmulatorUnderTest.Setup(directory).driver(disk).start();
-        guest = Guest.connect(emulator);
+        guest = Guest.connect(emulator, rings);
         queue = guest.queue(0, 1024).start();
     }
 

@@ -10,6 +10,7 @@ import dev.vublk.emulator.EmulatorUnderTest;
 import dev.vublk.emulator.Guest;
 import dev.vublk.emulator.GuestQueue;
 import dev.vublk.emulator.GuestRequest;
+import dev.vublk.emulator.RingKind;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -20,11 +21,19 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Every status and every used length (virtio 1.2 sections 5.2.6 and 2.7.8) of a disk in a file. */
+@ParameterizedClass
+@EnumSource
 final class RequestStatusTest {
+    @Parameter
+    RingKind rings = RingKind.SPLIT; // Set by JUnit.
+
     private static final int DISK_BYTES = 8 << 20;
     private static final long DISK_SECTORS = DISK_BYTES / 512;
 
@@ -48,7 +57,7 @@ final class RequestStatusTest {
 
     private void start(BlockOptions options, long unwantedFeatures) throws IOException {
         emulator = new EmulatorUnderTest.Setup(directory).block(options).start();
-        guest = Guest.connect(emulator, unwantedFeatures);
+        guest = Guest.connect(emulator, rings.unwantedFeatures | unwantedFeatures);
         queue = guest.queue();
     }
 
@@ -174,9 +183,10 @@ final class RequestStatusTest {
     @Test
     void shouldAnswerASerialOfTwentyBytesWithoutTerminator() throws IOException {
         stop();
-        VirtioBlkSettings settings = new VirtioBlkSettings("abcdefghijklmnopqrstuvwxyz", 1, 128, 126, true, true, 1);
+        VirtioBlkSettings settings =
+                new VirtioBlkSettings("abcdefghijklmnopqrstuvwxyz", 1, 128, true, 126, true, true, 1);
         emulator = new EmulatorUnderTest.Setup(directory).settings(settings).start();
-        guest = Guest.connect(emulator);
+        guest = Guest.connect(emulator, rings);
         assertThat(guest.queue().run(of(GET_ID, 0).room(20)).answer())
                 .isEqualTo("abcdefghijklmnopqrst".getBytes(UTF_8));
     }

@@ -40,7 +40,7 @@ final class SecureEraseTest {
     }
 
     private static VirtioBlkSettings settings(boolean secureErase) {
-        return new VirtioBlkSettings("s", 1, 128, 126, true, true, 32, secureErase, null, null);
+        return new VirtioBlkSettings("s", 1, 128, true, 126, true, true, 32, secureErase, null, null);
     }
 
     private EmulatorUnderTest.Setup setup(Path image, boolean secureErase) {

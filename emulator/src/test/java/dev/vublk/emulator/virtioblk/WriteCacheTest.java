@@ -95,7 +95,7 @@ final class WriteCacheTest {
         try (EmulatorUnderTest emulator =
                         new EmulatorUnderTest.Setup(directory).driver(disk).start();
                 Guest guest = Guest.connect(emulator)) {
-            long features = guest.frontend().getFeatures();
+            long features = guest.features();
             assertThat(guest.frontend().setConfig(WCE, 0, (byte) 0)).isTrue();
             assertThat(guest.frontend().setFeatures(0)).isTrue();
             assertThat(guest.frontend().setFeatures(features)).isTrue();

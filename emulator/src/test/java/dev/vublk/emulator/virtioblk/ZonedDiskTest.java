@@ -64,7 +64,7 @@ final class ZonedDiskTest {
     }
 
     private void start(boolean readOnly, long unwantedFeatures) throws IOException {
-        VirtioBlkSettings settings = new VirtioBlkSettings("z", 4, 128, 126, true, true, 32, true, null, null);
+        VirtioBlkSettings settings = new VirtioBlkSettings("z", 4, 128, true, 126, true, true, 32, true, null, null);
         emulator = new EmulatorUnderTest.Setup(directory)
                 .block(options(readOnly))
                 .settings(settings)

@@ -3,6 +3,7 @@ package dev.vublk.tools.bench;
 
 import static dev.vublk.tools.bench.BlkSpec.*;
 
+import dev.vublk.vhostuser.frontend.DriverVirtqueue;
 import dev.vublk.vhostuser.frontend.FrontendMemory;
 import dev.vublk.vhostuser.frontend.VhostUserFrontend;
 import dev.vublk.vhostuser.linux.Errno;
@@ -59,17 +60,18 @@ final class BenchDisk implements AutoCloseable {
     }
 
     /** Connects and negotiates; there is no memory and no queue yet. */
-    static BenchDisk connect(String socket, boolean indirect) throws IOException {
+    static BenchDisk connect(String socket, boolean indirect, boolean packed) throws IOException {
         VhostUserFrontend frontend = VhostUserFrontend.connect(socket);
         try {
-            return negotiate(socket, frontend, indirect);
+            return negotiate(socket, frontend, indirect, packed);
         } catch (IOException | RuntimeException e) {
             frontend.close();
             throw e;
         }
     }
 
-    private static BenchDisk negotiate(String socket, VhostUserFrontend frontend, boolean indirect) throws IOException {
+    private static BenchDisk negotiate(String socket, VhostUserFrontend frontend, boolean indirect, boolean packed)
+            throws IOException {
         long offered = frontend.getFeatures();
         if ((offered & VirtioFeature.VHOST_USER_F_PROTOCOL_FEATURES) == 0
                 || (offered & VirtioFeature.VIRTIO_F_VERSION_1) == 0) {
@@ -85,7 +87,13 @@ final class BenchDisk implements AutoCloseable {
         if (indirect && (offered & VirtioFeature.VIRTIO_F_INDIRECT_DESC) == 0) {
             throw new IOException(socket + ": the back end does not offer indirect descriptors; leave --indirect out");
         }
-        long features = offered & (DEVICE_FEATURES | (indirect ? VirtioFeature.VIRTIO_F_INDIRECT_DESC : 0));
+        if (packed && (offered & VirtioFeature.VIRTIO_F_RING_PACKED) == 0) {
+            throw new IOException(socket + ": the back end does not offer packed rings; leave --packed out");
+        }
+        long features = offered
+                & (DEVICE_FEATURES
+                        | (indirect ? VirtioFeature.VIRTIO_F_INDIRECT_DESC : 0)
+                        | (packed ? VirtioFeature.VIRTIO_F_RING_PACKED : 0));
         require(frontend.setFeatures(features), socket, "SET_FEATURES");
         ByteBuffer config = readConfig(socket, frontend);
         int queueCountMax = 1;
@@ -139,8 +147,9 @@ final class BenchDisk implements AutoCloseable {
         return has(VIRTIO_BLK_F_FLUSH);
     }
 
-    boolean hasEventIdx() {
-        return has(VirtioFeature.VIRTIO_F_EVENT_IDX);
+    /** What was negotiated. */
+    long features() {
+        return features;
     }
 
     private boolean has(long feature) {
@@ -206,9 +215,10 @@ final class BenchDisk implements AutoCloseable {
         BenchQueue queue = new BenchQueue(this, size, newEventFd());
         queues.add(queue);
         require(frontend.setVringNum(index, size), socket, "SET_VRING_NUM " + size);
-        require(frontend.setVringBase(index, 0), socket, "SET_VRING_BASE");
+        require(frontend.setVringBase(index, queue.ring().base()), socket, "SET_VRING_BASE");
+        DriverVirtqueue ring = queue.ring();
         require(
-                frontend.setVringAddr(index, queue.ringAddress(), queue.availAddress(), queue.usedAddress()),
+                frontend.setVringAddr(index, ring.descAddress(), ring.availAddress(), ring.usedAddress()),
                 socket,
                 "SET_VRING_ADDR");
         require(frontend.setVringCall(index, calls.fd()), socket, "SET_VRING_CALL");

@@ -16,6 +16,7 @@ import java.util.Objects;
  * @param ratePerSecond requests begun per second over all queues, or 0: as many as go
  * @param event whether the client sleeps until it is interrupted, rather than look at the rings all the time
  * @param indirect whether requests are indirect tables
+ * @param packed whether rings are packed
  * @param idleQueues whether the other queues that the back end offers are set up as well, as a guest does
  * @param queueSize ring size, or 0: what the depth needs, and at least 128
  * @param offsetBytes where the part of the disk that is used begins
@@ -35,6 +36,7 @@ public record BenchOptions(
         double ratePerSecond,
         boolean event,
         boolean indirect,
+        boolean packed,
         boolean idleQueues,
         int queueSize,
         long offsetBytes,
@@ -65,10 +67,11 @@ public record BenchOptions(
         check(warmupNs >= 0, "--warmup", warmupNs / Builder.NS_PER_S, "must not be negative");
         check(ratePerSecond >= 0 && ratePerSecond <= 1e9, "--rate", ratePerSecond, "is not from 0 to 10^9");
         check(
-                queueSize == 0 || (Integer.bitCount(queueSize) == 1 && queueSize >= 2 && queueSize <= 32768),
+                queueSize == 0
+                        || ((packed || Integer.bitCount(queueSize) == 1) && queueSize >= 2 && queueSize <= 32768),
                 "--queue-size",
                 queueSize,
-                "is no power of two from 2 to 32768");
+                packed ? "is not from 2 to 32768" : "is no power of two from 2 to 32768");
         check(offsetBytes >= 0 && offsetBytes % blockBytes == 0, "--offset", offsetBytes, "is not a multiple of --bs");
         check(sizeBytes >= 0 && sizeBytes % blockBytes == 0, "--size", sizeBytes, "is not a multiple of --bs");
         check(backendPid >= 0, "--backend-pid", backendPid, "is no process id");
@@ -104,6 +107,7 @@ public record BenchOptions(
         private double ratePerSecond;
         private boolean event;
         private boolean indirect;
+        private boolean packed;
         private boolean idleQueues = true;
         private int queueSize;
         private long offsetBytes;
@@ -165,6 +169,11 @@ public record BenchOptions(
             return this;
         }
 
+        public Builder packed(boolean value) {
+            packed = value;
+            return this;
+        }
+
         public Builder idleQueues(boolean value) {
             idleQueues = value;
             return this;
@@ -205,6 +214,7 @@ public record BenchOptions(
                     ratePerSecond,
                     event,
                     indirect,
+                    packed,
                     idleQueues,
                     queueSize,
                     offsetBytes,

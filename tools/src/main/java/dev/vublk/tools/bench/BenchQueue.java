@@ -10,16 +10,12 @@ final class BenchQueue implements AutoCloseable {
     /** Rings begin on a page, as a guest's do. */
     static final long RING_ALIGNMENT = 4096;
 
-    private final long ringAddress;
     private final DriverVirtqueue ring;
-    private final boolean eventIdx;
     private final EventFdReader kick;
     private long kicks;
 
     BenchQueue(BenchDisk disk, int size, EventFdReader kick) {
-        ringAddress = disk.allocate(DriverVirtqueue.bytes(size), RING_ALIGNMENT);
-        eventIdx = disk.hasEventIdx();
-        ring = new DriverVirtqueue(ringAddress, size, eventIdx);
+        ring = DriverVirtqueue.of(disk.allocate(DriverVirtqueue.bytes(size), RING_ALIGNMENT), size, disk.features());
         this.kick = kick;
     }
 
@@ -28,24 +24,8 @@ final class BenchQueue implements AutoCloseable {
         return DriverVirtqueue.bytes(size) + RING_ALIGNMENT;
     }
 
-    long ringAddress() {
-        return ringAddress;
-    }
-
-    long availAddress() {
-        return ringAddress + DriverVirtqueue.availOffset(ring.size());
-    }
-
-    long usedAddress() {
-        return ringAddress + DriverVirtqueue.usedOffset(ring.size());
-    }
-
     DriverVirtqueue ring() {
         return ring;
-    }
-
-    boolean hasEventIdx() {
-        return eventIdx;
     }
 
     int kickFd() {

@@ -31,7 +31,7 @@ public final class BenchReport {
                 options.threads(),
                 (options.threads() == 1 ? "client thread " : "client threads ")
                         + (options.event() ? "sleeping" : "polling"),
-                options.indirect() ? "indirect" : "direct",
+                (options.packed() ? "packed " : "") + (options.indirect() ? "indirect" : "direct"),
                 result.seconds());
         text.format("  IOPS          %,.0f (%,.1f MiB/s)%n", result.iops(), result.mibPerSecond());
         text.format(
@@ -82,6 +82,7 @@ public final class BenchReport {
         fields.put("threads", options.threads());
         fields.put("client", options.event() ? "event" : "poll");
         fields.put("indirect", options.indirect());
+        fields.put("packed", options.packed());
         fields.put("rate", options.ratePerSecond());
         fields.put("warmup", options.warmupNs() / NS_PER_S);
         fields.put("time", result.seconds());

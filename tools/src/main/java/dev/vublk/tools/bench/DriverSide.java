@@ -35,7 +35,7 @@ final class DriverSide implements AutoCloseable {
 
     /** Connects, checks the options against the disk, sets everything up. */
     static DriverSide open(BenchOptions options) throws IOException {
-        BenchDisk disk = BenchDisk.connect(options.socket(), options.indirect());
+        BenchDisk disk = BenchDisk.connect(options.socket(), options.indirect(), options.packed());
         DriverSide side = null;
         try {
             side = new DriverSide(options, disk);

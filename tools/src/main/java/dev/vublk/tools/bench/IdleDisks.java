@@ -37,7 +37,7 @@ public final class IdleDisks implements AutoCloseable {
         IdleDisks idle = new IdleDisks();
         try {
             for (String socket : sockets) {
-                idle.add(BenchDisk.connect(socket, false));
+                idle.add(BenchDisk.connect(socket, false, false));
             }
             return idle;
         } catch (IOException | RuntimeException e) {

@@ -149,9 +149,7 @@ final class LoadThread implements Runnable {
             statistics.addInterrupts(calls.take());
         }
         for (QueueLoad queue : queues) {
-            if (!queue.queue().hasEventIdx()) {
-                queue.queue().ring().suppressInterrupts(); // With EVENT_IDX the device has forgotten the wish already.
-            }
+            queue.queue().ring().endInterrupt();
         }
     }
 

@@ -3,8 +3,6 @@ package dev.vublk.tools.bench;
 
 import static dev.vublk.tools.bench.BlkSpec.*;
 import static dev.vublk.vhostuser.virtqueue.VirtqueueLayout.DESC_BYTES;
-import static dev.vublk.vhostuser.virtqueue.VirtqueueLayout.VIRTQ_DESC_F_NEXT;
-import static dev.vublk.vhostuser.virtqueue.VirtqueueLayout.VIRTQ_DESC_F_WRITE;
 
 import dev.vublk.vhostuser.frontend.DriverVirtqueue;
 import dev.vublk.vhostuser.memory.HostMemory;
@@ -120,12 +118,7 @@ final class RequestSlots {
         int entries = addresses.length;
         long table = disk.allocate(tableBytes(segments), DESC_BYTES);
         for (int i = 0; i < entries; i++) {
-            DriverVirtqueue.rawDescriptorAt(
-                    table + (long) DESC_BYTES * i,
-                    addresses[i],
-                    lengths[i],
-                    (i >= readable ? VIRTQ_DESC_F_WRITE : 0) | (i + 1 < entries ? VIRTQ_DESC_F_NEXT : 0),
-                    i + 1 < entries ? i + 1 : 0);
+            ring.putTableEntry(table, entries, i, addresses[i], lengths[i], i >= readable);
         }
         return disk.guestAddress(table);
     }

@@ -120,6 +120,9 @@ final class BenchCommand implements Callable<Integer> {
     @Option(names = "--indirect", description = "Use an indirect descriptor table for each request.")
     private boolean indirect;
 
+    @Option(names = "--packed", description = "Use packed rings.")
+    private boolean packed;
+
     @Option(
             names = "--idle-queues",
             paramLabel = "all|none",
@@ -193,6 +196,7 @@ final class BenchCommand implements Callable<Integer> {
                     .ratePerSecond(ratePerSecond)
                     .event(waiting.event)
                     .indirect(indirect)
+                    .packed(packed)
                     .idleQueues(idleQueues == IdleQueues.ALL)
                     .queueSize(queueSize)
                     .range(offsetBytes, sizeBytes)

@@ -27,6 +27,13 @@ final class DiskDefaults {
     int queueSize = 1024;
 
     @Option(
+            names = "--packed",
+            paramLabel = "on|off",
+            converter = OnOffConverter.class,
+            description = "Whether packed rings are offered besides split ones; the guest chooses (default on).")
+    OnOff packed = OnOff.ON;
+
+    @Option(
             names = {"-r", "--read-only"},
             description = "Guests may only read.")
     boolean readOnly;

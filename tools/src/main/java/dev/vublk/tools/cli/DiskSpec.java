@@ -66,6 +66,7 @@ final class DiskSpec {
             "serial",
             "queues",
             "queue-size",
+            "packed",
             "seg-max",
             "max-ranges",
             "block-size",
@@ -116,6 +117,7 @@ final class DiskSpec {
         DiskDefaults copy = new DiskDefaults();
         copy.queues = from.queues;
         copy.queueSize = from.queueSize;
+        copy.packed = from.packed;
         copy.readOnly = from.readOnly;
         copy.cache = from.cache;
         copy.engine = from.engine;
@@ -209,6 +211,7 @@ final class DiskSpec {
             case "serial" -> values.serial = value;
             case "queues" -> values.queues = number(value, 1, QUEUES_MAX);
             case "queue-size" -> values.queueSize = number(value, 1, 32768);
+            case "packed" -> values.packed = onOff.convert(value);
             case "clients" -> values.clients = number(value, 1, CLIENTS_MAX);
             case "in-order" -> values.inOrder = onOff.convert(value).isOn();
             case "order-platform" -> values.orderPlatform = onOff.convert(value).isOn();
@@ -296,6 +299,7 @@ final class DiskSpec {
                         serial,
                         values.queues,
                         values.queueSize,
+                        values.packed.isOn(),
                         values.segMax,
                         values.discard == Discard.UNMAP,
                         values.writeZeroes.isOn(),

@@ -12,6 +12,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 @Timeout(60)
 class BenchTest {
@@ -44,10 +45,12 @@ class BenchTest {
         }
     }
 
-    @Test
-    void shouldSleepBetweenInterruptsWhenAskedTo() throws IOException {
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void shouldSleepBetweenInterruptsWhenAskedTo(boolean packed) throws IOException {
         try (BenchBackend backend = backend()) {
-            BenchResult result = new Bench(options(backend).event(true).build()).run(count -> {});
+            BenchResult result =
+                    new Bench(options(backend).event(true).packed(packed).build()).run(count -> {});
             assertThat(result.requests()).isPositive();
             assertThat(result.sleeps()).isPositive();
             assertThat(result.interrupts()).isPositive().isLessThanOrEqualTo(result.requests() + 1);
@@ -67,6 +70,22 @@ class BenchTest {
                     .run(count -> {});
             assertThat(result.requests()).isPositive();
             assertThat(result.queuesSetUp()).isEqualTo(3);
+        }
+    }
+
+    @Test
+    void shouldDrivePackedRingsOfAnySize() throws IOException {
+        try (BenchBackend backend = backend()) {
+            BenchResult result = new Bench(options(backend)
+                            .queues(2)
+                            .ioDepth(33)
+                            .packed(true)
+                            .queueSize(99)
+                            .workload(Workload.RANDREAD)
+                            .build())
+                    .run(count -> {});
+            assertThat(result.requests()).isGreaterThan(1000);
+            assertThat(result.errors()).isZero();
         }
     }
 

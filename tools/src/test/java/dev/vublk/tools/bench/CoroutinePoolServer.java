@@ -51,7 +51,7 @@ public final class CoroutinePoolServer {
             disks.add(new DiskConfig(
                     options(args[i + 1]),
                     ListenerOptions.atPath(args[i]),
-                    new VirtioBlkSettings("pool", queues, 1024, 126, true, true, 1)));
+                    new VirtioBlkSettings("pool", queues, 1024, true, 126, true, true, 1)));
         }
         EmulatorConfig config = new EmulatorConfig(
                 disks,

@@ -30,7 +30,7 @@ final class UnevenLoad implements AutoCloseable {
     UnevenLoad(String socket, double phaseSeconds) throws IOException {
         busy = options(socket, DEPTH, phaseSeconds);
         quiet = options(socket, 1, phaseSeconds);
-        disk = BenchDisk.connect(socket, false);
+        disk = BenchDisk.connect(socket, false, false);
         calls = BenchDisk.newEventFd();
         disk.shareMemory(
                 SLACK_BYTES + QUEUES * (BenchQueue.memoryBytes(QUEUE_SIZE) + RequestSlots.memoryBytes(disk, busy)));

@@ -12,6 +12,8 @@ import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 @Timeout(60)
 class VerificationTest {
@@ -37,22 +39,27 @@ class VerificationTest {
                 .queues(2);
     }
 
-    @Test
-    void shouldFindEverythingRightForOneSecond() throws IOException {
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void shouldFindEverythingRightForOneSecond(boolean packed) throws IOException {
         try (BenchBackend backend = BenchBackend.start(directory, image())) {
-            String done = new Verification(options(backend).timeSeconds(1).build()).run(count -> {});
+            String done = new Verification(
+                            options(backend).packed(packed).timeSeconds(1).build())
+                    .run(count -> {});
             assertThat(done).contains("blocks written").contains("found right");
         }
     }
 
-    @Test
-    void shouldFindRandomOverwritesRightWithASleepingClientAndIndirectTables() throws IOException {
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void shouldFindRandomOverwritesRightWithASleepingClientAndIndirectTables(boolean packed) throws IOException {
         try (BenchBackend backend = BenchBackend.start(directory, image())) {
             BenchOptions options = options(backend)
                     .workload(Workload.RANDVERIFY)
                     .timeSeconds(0.3)
                     .event(true)
                     .indirect(true)
+                    .packed(packed)
                     .build();
             assertThatCode(() -> new Verification(options).run(count -> {})).doesNotThrowAnyException();
         }

@@ -31,7 +31,7 @@ final class BlkDriver implements AutoCloseable {
     private static final int TIMEOUT_MS = 30_000;
 
     private final FrontendMemory memory = FrontendMemory.create(0x4000_0000L, DATA_OFFSET + DATA_BYTES_MAX);
-    private final DriverVirtqueue queue = new DriverVirtqueue(memory.hostAddress(), RING_SIZE, false);
+    private final DriverVirtqueue queue = DriverVirtqueue.of(memory.hostAddress(), RING_SIZE, 0);
     private final int kick = EventFd.create();
     private final int call = EventFd.create();
     private final VhostUserFrontend frontend;
@@ -48,12 +48,7 @@ final class BlkDriver implements AutoCloseable {
         assertThat(frontend.setMemTable(memory)).isTrue();
         assertThat(frontend.setVringNum(0, RING_SIZE)).isTrue();
         assertThat(frontend.setVringBase(0, 0)).isTrue();
-        long desc = memory.hostAddress();
-        assertThat(frontend.setVringAddr(
-                        0,
-                        desc,
-                        desc + DriverVirtqueue.availOffset(RING_SIZE),
-                        desc + DriverVirtqueue.usedOffset(RING_SIZE)))
+        assertThat(frontend.setVringAddr(0, queue.descAddress(), queue.availAddress(), queue.usedAddress()))
                 .isTrue();
         assertThat(frontend.setVringCall(0, call)).isTrue();
         assertThat(frontend.setVringKick(0, kick)).isTrue();

@@ -31,13 +31,13 @@ class DiskSpecTest {
                 .isEqualTo(new DiskConfig(
                         BlockOptions.defaults("a.img"),
                         ListenerOptions.atPath("a.sock"),
-                        new VirtioBlkSettings("a.img", 64, 1024, 126, true, true, 32)));
+                        new VirtioBlkSettings("a.img", 64, 1024, true, 126, true, true, 32)));
     }
 
     @Test
     void shouldTakeEveryKey() {
         DiskConfig disk = parse("image=a.img,socket=a.sock,socket-mode=0660,socket-owner=root,socket-group=0,serial=S1,"
-                + "queues=3,queue-size=256,seg-max=254,max-ranges=16,block-size=4K,read-only=on,share-rw=on,"
+                + "queues=3,queue-size=256,packed=off,seg-max=254,max-ranges=16,block-size=4K,read-only=on,share-rw=on,"
                 + "force-share=on,locking=off,cache=none,engine=threads,discard=ignore,write-zeroes=off,"
                 + "secure-erase=on,geometry=65535/255/63,lifetime=warning:11:0,zone-size=1M,zone-capacity=960K,"
                 + "conventional-zones=2,max-open-zones=3,max-active-zones=4,zone-metadata=z");
@@ -60,6 +60,7 @@ class DiskSpecTest {
                                 "S1",
                                 3,
                                 256,
+                                false,
                                 254,
                                 false,
                                 false,
@@ -254,7 +255,7 @@ class DiskSpecTest {
                 assertThat(e).hasMessageStartingWith("--" + key + ": ").hasMessageNotContaining("no such key");
             }
         }
-        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(33);
+        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(34);
     }
 
     @Test

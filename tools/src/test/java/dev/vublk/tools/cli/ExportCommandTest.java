@@ -43,7 +43,7 @@ class ExportCommandTest {
                         List.of(new DiskConfig(
                                 BlockOptions.defaults("a.img"),
                                 ListenerOptions.atPath("a.sock"),
-                                new VirtioBlkSettings("a.img", 64, 1024, 126, true, true, 32))),
+                                new VirtioBlkSettings("a.img", 64, 1024, true, 126, true, true, 32))),
                         1,
                         List.of(),
                         0,
@@ -56,7 +56,7 @@ class ExportCommandTest {
 
         EmulatorConfig config = configure(
                 ("a.img --socket=a.sock --socket-mode=660 --socket-owner=root --socket-group=0 --serial=S1 --queues=3"
-                                + " --queue-size=256 --seg-max=254 --max-ranges=16 --block-size=4KiB --read-only"
+                                + " --queue-size=256 --packed=off --seg-max=254 --max-ranges=16 --block-size=4KiB --read-only"
                                 + " --share-rw --force-share --locking=off --cache=directsync --engine=io_uring"
                                 + " --discard=ignore --write-zeroes=off --iothreads=2 --iothread-cpus=" + cpu
                                 + " --iothread-cpus=" + cpu + ",8000 --worker-threads-min=1 --worker-threads-max=9"
@@ -77,7 +77,7 @@ class ExportCommandTest {
                                         true,
                                         true),
                                 new ListenerOptions("a.sock", -1, 0660, "root", "0"),
-                                new VirtioBlkSettings("S1", 3, 256, 254, false, false, 16))),
+                                new VirtioBlkSettings("S1", 3, 256, false, 254, false, false, 16))),
                         2,
                         List.of(CpuAffinity.of(cpu), CpuAffinity.of(cpu, 8000)),
                         1,

@@ -20,6 +20,7 @@ final class Guest {
 
     private final List<String> command;
     private final Map<String, String> environment = new HashMap<>();
+    private boolean packed;
 
     private Guest(String... command) {
         this.command = List.of(command);
@@ -32,7 +33,9 @@ final class Guest {
 
     /** An emulated machine under QEMU with Debian's kernel. */
     static Guest qemu(String test, Path... sockets) {
-        return new Guest(Checkout.guestScript("qemu-run.sh"), join(sockets), Checkout.guestTest(test));
+        Guest guest = new Guest(Checkout.guestScript("qemu-run.sh"), join(sockets), Checkout.guestTest(test));
+        guest.packed = PackedRings.chosen() == PackedRings.ALWAYS;
+        return guest;
     }
 
     private static String join(Path... sockets) {
@@ -53,6 +56,12 @@ final class Guest {
         return this;
     }
 
+    /** Lets QEMU take packed rings, or not. A UML guest takes what is offered. */
+    Guest withPackedRings(boolean on) {
+        packed = on;
+        return this;
+    }
+
     /** Sets variables for the script inside the guest: {@code "A=1 B=2"}. */
     Guest withScriptEnvironment(String assignments) {
         return with("GUEST_ENV", assignments);
@@ -70,6 +79,9 @@ final class Guest {
         ProcessBuilder builder =
                 new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output.toFile());
         builder.environment().putAll(environment);
+        if (packed) {
+            builder.environment().merge("GUEST_DISK_OPTIONS", "packed=on", (options, on) -> options + "," + on);
+        }
         return new Running(builder.start(), output);
     }
 

@@ -63,6 +63,22 @@ class UmlGuestIT {
         }
     }
 
+    /** This kernel takes packed rings when they are offered. */
+    @ParameterizedTest
+    @ValueSource(strings = {"on", "off"})
+    void shouldServeEachKindOfRing(String packed) throws Exception {
+        Path image = DiskImages.sparse(directory, "disk.img", 512 * DiskImages.MIB);
+        Path socket = socket("disk.sock");
+        try (VublkProcess vublk = VublkProcess.export(
+                directory, 1, image.toString(), "--socket", socket.toString(), "--packed", packed)) {
+            boolean taken = Guest.uml("probe", socket).succeeds().contains(" RING_PACKED");
+            assertThat(taken).isEqualTo(packed.equals("on"));
+            Guest.uml("fio-verify", socket).succeeds();
+            Guest.uml("filesystem", socket).succeeds();
+            vublk.stop(socket);
+        }
+    }
+
     /** As in a container, whose seccomp filter refuses io_uring. */
     @Test
     void shouldServeWithEpollAndWorkersWhereIoUringIsNotPermitted() throws Exception {

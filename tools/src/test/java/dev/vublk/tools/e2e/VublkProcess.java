@@ -43,6 +43,9 @@ final class VublkProcess implements AutoCloseable {
         if (!MORE_OPTIONS.isEmpty() && !command.contains(more.getFirst())) {
             command.addAll(more);
         }
+        if (PackedRings.chosen() == PackedRings.NEVER && !command.contains("--packed")) {
+            command.addAll(List.of("--packed", "off"));
+        }
         Path log = Files.createTempFile(directory, "vublk", ".log");
         Process process =
                 new ProcessBuilder(command).redirectError(log.toFile()).start();

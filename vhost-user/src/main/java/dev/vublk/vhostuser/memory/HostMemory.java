@@ -23,10 +23,12 @@ public final class HostMemory {
             ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfLong LONG_UNALIGNED =
             ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final VarHandle SHORT_HANDLE = SHORT.varHandle();
     private static final VarHandle BYTE_HANDLE = ValueLayout.JAVA_BYTE.varHandle();
     private static final VarHandle INT_HANDLE =
             ValueLayout.JAVA_INT.withOrder(ByteOrder.LITTLE_ENDIAN).varHandle();
+    private static final VarHandle LONG_HANDLE = LONG.varHandle();
 
     private HostMemory() {}
 
@@ -86,6 +88,16 @@ public final class HostMemory {
 
     public static void putLong(long address, long value) {
         ALL.set(LONG_UNALIGNED, address, value);
+    }
+
+    /** As {@link #getLong}, in one piece and ordered before every later access; {@code address} is a multiple of 8. */
+    public static long getLongAcquire(long address) {
+        return (long) LONG_HANDLE.getAcquire(ALL, address);
+    }
+
+    /** As {@link #putLong}, in one piece and ordered after every earlier access; {@code address} is a multiple of 8. */
+    public static void putLongRelease(long address, long value) {
+        LONG_HANDLE.setRelease(ALL, address, value);
     }
 
     /** Copies bytes out of memory. */

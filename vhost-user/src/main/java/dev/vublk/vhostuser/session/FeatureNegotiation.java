@@ -35,9 +35,10 @@ final class FeatureNegotiation {
     private boolean areAcked;
     private long protocolAcked;
 
-    FeatureNegotiation(long deviceFeatures, SessionOptions options) {
+    FeatureNegotiation(long deviceFeatures, boolean packedRings, SessionOptions options) {
         this.offered = (deviceFeatures & DEVICE_FEATURES)
                 | RING_AND_TRANSPORT_FEATURES
+                | (packedRings ? VirtioFeature.VIRTIO_F_RING_PACKED : 0)
                 | (options.inOrder() ? VirtioFeature.VIRTIO_F_IN_ORDER : 0)
                 | (options.orderPlatform() ? VirtioFeature.VIRTIO_F_ORDER_PLATFORM : 0);
         this.protocolOffered =
@@ -64,6 +65,11 @@ final class FeatureNegotiation {
 
     long acked() {
         return acked;
+    }
+
+    /** Which kind of ring the front end has chosen. */
+    RingFormat ringFormat() {
+        return areAcked ? RingFormat.of(acked) : RingFormat.UNDECIDED;
     }
 
     /** Forgets what was acknowledged, as a reset does; what the two ends agreed upon about the protocol stays. */

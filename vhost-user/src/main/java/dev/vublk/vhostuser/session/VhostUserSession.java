@@ -21,6 +21,7 @@ import dev.vublk.vhostuser.protocol.VringState;
 import dev.vublk.vhostuser.socket.AncillaryFds;
 import dev.vublk.vhostuser.socket.BackendRequestChannel;
 import dev.vublk.vhostuser.virtqueue.InflightRegion;
+import dev.vublk.vhostuser.virtqueue.VirtioFeature;
 import java.util.Arrays;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
@@ -53,7 +54,7 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
         this.device = requireNonNull(device, "device");
         this.control = requireNonNull(control, "control");
         device.attach(this);
-        this.features = new FeatureNegotiation(device.deviceFeatures(), options);
+        this.features = new FeatureNegotiation(device.deviceFeatures(), device.packedRings(), options);
         this.vrings = new Vring[device.queueCountMax()];
         Arrays.setAll(vrings, i -> new Vring(i, device));
     }
@@ -249,7 +250,10 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
 
     // ---- requests in flight
 
-    /** How large a region has to be for the queues that a front end names. */
+    /**
+     * How large a region has to be for the queues that a front end names: 0, which front ends take for none, for packed rings,
+     * whose requests are not tracked.
+     */
     InflightDescription describeInflight(InflightDescription asked) throws VhostUserProtocolException {
         if (asked.queueCount() < 1
                 || asked.queueCount() > vrings.length
@@ -259,7 +263,7 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
                     + asked.queueSize() + "; " + vrings.length + " of " + device.queueSizeMax() + " are possible");
         }
         return new InflightDescription(
-                InflightRegion.sizeBytes(asked.queueCount(), asked.queueSize()),
+                usesPackedRings() ? 0 : InflightRegion.sizeBytes(asked.queueCount(), asked.queueSize()),
                 0,
                 asked.queueCount(),
                 asked.queueSize());
@@ -267,11 +271,18 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
 
     /** Uses a region that the front end kept from an earlier connection, or has just been given. */
     void setInflight(InflightDescription description, AncillaryFds fds) throws VhostUserProtocolException {
+        if (usesPackedRings()) {
+            throw new VhostUserProtocolException("SET_INFLIGHT_FD for packed rings, whose requests are not tracked");
+        }
         InflightRegion replaced = InflightRegion.map(description, fds.borrow(0));
         stopAll();
         closeInflight();
         inflight = replaced;
         startAllReady();
+    }
+
+    private boolean usesPackedRings() {
+        return features.areAcked() && (features.acked() & VirtioFeature.VIRTIO_F_RING_PACKED) != 0;
     }
 
     private void closeInflight() {
@@ -285,19 +296,19 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
 
     void setVringSize(VringState state) throws VhostUserProtocolException {
         Vring vring = vring(state.index());
-        vring.setSize(state.num());
+        vring.setSize(state.num(), features.ringFormat());
         startIfReady(vring);
     }
 
     void setVringBase(VringState state) throws VhostUserProtocolException {
         Vring vring = vring(state.index());
-        vring.setBase(state.num());
+        vring.setBase(state.num(), features.ringFormat());
         startIfReady(vring);
     }
 
     void setVringAddresses(VringAddress addresses) throws VhostUserProtocolException {
         Vring vring = vring(addresses.index());
-        vring.setAddresses(addresses);
+        vring.setAddresses(addresses, features.ringFormat());
         startIfReady(vring);
     }
 

@@ -5,12 +5,11 @@ import dev.vublk.vhostuser.VhostUserDevice;
 import dev.vublk.vhostuser.linux.EventFd;
 import dev.vublk.vhostuser.linux.FileDescriptor;
 import dev.vublk.vhostuser.memory.GuestMemory;
-import dev.vublk.vhostuser.memory.HostMemory;
 import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
 import dev.vublk.vhostuser.protocol.VringAddress;
 import dev.vublk.vhostuser.virtqueue.InflightBlock;
 import dev.vublk.vhostuser.virtqueue.InflightRegion;
-import dev.vublk.vhostuser.virtqueue.VirtqueueLayout;
+import dev.vublk.vhostuser.virtqueue.VirtioFeature;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
 import org.jspecify.annotations.Nullable;
 
@@ -29,14 +28,6 @@ import org.jspecify.annotations.Nullable;
 final class Vring implements AutoCloseable {
     private static final int NO_FD = VirtqueueSetup.NO_FD;
     private static final int IN_BAND = VirtqueueSetup.IN_BAND;
-
-    // Split ring (virtio 1.2, 2.7): alignment of the three parts.
-    private static final int DESC_ALIGNMENT = 16;
-    private static final int AVAIL_ALIGNMENT = 2;
-    private static final int USED_ALIGNMENT = 4;
-
-    /** Ring indexes wrap at 16 bits. */
-    private static final int INDEX_MASK = 0xffff;
 
     private final int index;
     private final VhostUserDevice device;
@@ -84,19 +75,23 @@ final class Vring implements AutoCloseable {
         if (at == null) {
             throw new IllegalStateException("ring " + index + " has no addresses");
         }
-        long desc = translate(memory, at.descUserAddress(), VirtqueueLayout.descBytes(size), DESC_ALIGNMENT);
-        long avail = translate(memory, at.availUserAddress(), VirtqueueLayout.availBytes(size), AVAIL_ALIGNMENT);
-        long used = translate(memory, at.usedUserAddress(), VirtqueueLayout.usedBytes(size), USED_ALIGNMENT);
+        RingFormat format = RingFormat.of(features);
+        format.checkSize(index, size, device.queueSizeMax()); // It may have been said before the features.
+        long desc = translate(memory, at.descUserAddress(), format.descBytes(size), RingFormat.DESC_ALIGNMENT);
+        long avail = translate(memory, at.availUserAddress(), format.availBytes(size), format.availAlignment);
+        long used = translate(memory, at.usedUserAddress(), format.usedBytes(size), RingFormat.USED_ALIGNMENT);
+        int startBase = format.baseToStartFrom(index, base, desc, size);
         // A front end that reconnected kicks only for new requests: those already in the ring must be looked for.
+        if (region != null && (features & VirtioFeature.VIRTIO_F_RING_PACKED) != 0) {
+            throw new VhostUserProtocolException("ring " + index + " is packed, and its requests cannot be tracked");
+        }
         InflightBlock inflight = region == null ? null : region.block(index, size);
-        boolean startNow = resumed
-                || base != 0
-                || HostMemory.getU16Acquire(used + VirtqueueLayout.USED_IDX) != 0
-                || (inflight != null && inflight.isInUse());
+        boolean startNow =
+                resumed || format.isInUse(startBase, desc, used, size) || (inflight != null && inflight.isInUse());
         device.startQueue(new VirtqueueSetup(
                 index,
                 size,
-                base,
+                startBase,
                 desc,
                 avail,
                 used,
@@ -132,7 +127,7 @@ final class Vring implements AutoCloseable {
     /** Takes the ring back from the device, drained. */
     void stop() {
         if (running) {
-            base = device.stopQueue(index) & INDEX_MASK;
+            base = device.stopQueue(index);
             running = false;
             resumed = true;
         }
@@ -146,23 +141,16 @@ final class Vring implements AutoCloseable {
         enabled = enable;
     }
 
-    void setSize(int newSize) throws VhostUserProtocolException {
-        // virtio 1.2, 2.7: a split ring's size is a power of two.
-        if (newSize < 1 || newSize > device.queueSizeMax() || Integer.bitCount(newSize) != 1) {
-            throw new VhostUserProtocolException("ring " + index + " of " + Integer.toUnsignedLong(newSize)
-                    + " descriptors; a power of two up to " + device.queueSizeMax() + " is possible");
-        }
+    void setSize(int newSize, RingFormat format) throws VhostUserProtocolException {
+        format.checkSize(index, newSize, device.queueSizeMax());
         if (newSize != size) {
             stop();
             size = newSize;
         }
     }
 
-    void setBase(int newBase) throws VhostUserProtocolException {
-        if ((newBase & ~INDEX_MASK) != 0) {
-            throw new VhostUserProtocolException(
-                    "ring " + index + " with base " + Integer.toUnsignedLong(newBase) + ", beyond 16 bits");
-        }
+    void setBase(int newBase, RingFormat format) throws VhostUserProtocolException {
+        format.checkBase(index, newBase);
         if (newBase != base) {
             stop();
             resumed &= newBase == base;
@@ -170,13 +158,9 @@ final class Vring implements AutoCloseable {
         }
     }
 
-    void setAddresses(VringAddress newAddresses) throws VhostUserProtocolException {
-        // virtio 1.2, 2.7: alignment of the three parts.
-        if (newAddresses.descUserAddress() % DESC_ALIGNMENT != 0
-                || newAddresses.availUserAddress() % AVAIL_ALIGNMENT != 0
-                || newAddresses.usedUserAddress() % USED_ALIGNMENT != 0) {
-            throw new VhostUserProtocolException("ring " + index + " has misaligned addresses");
-        }
+    void setAddresses(VringAddress newAddresses, RingFormat format) throws VhostUserProtocolException {
+        format.checkAlignment(
+                index, newAddresses.descUserAddress(), newAddresses.availUserAddress(), newAddresses.usedUserAddress());
         if (!newAddresses.equals(addresses)) {
             stop();
             addresses = newAddresses;

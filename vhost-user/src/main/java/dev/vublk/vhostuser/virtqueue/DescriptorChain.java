@@ -13,6 +13,13 @@ import java.lang.foreign.Arena;
 public final class DescriptorChain {
     private final IoVectors buffers;
     int headIndex;
+    /** Descriptors of a packed ring that the chain took there: how far its used descriptor moves the ring on. */
+    int ringSlots;
+
+    /** For the walk through the descriptors: whether a writable one came, and the length of all so far. */
+    boolean sawWritable;
+
+    long totalBytes;
     int readableCount;
     long readableBytes;
     long writableBytes;
@@ -26,6 +33,8 @@ public final class DescriptorChain {
 
     void clear(int newHeadIndex) {
         headIndex = newHeadIndex;
+        sawWritable = false;
+        totalBytes = 0;
         readableCount = 0;
         readableBytes = 0;
         writableBytes = 0;
@@ -46,7 +55,7 @@ public final class DescriptorChain {
         return true;
     }
 
-    /** The index that goes back to the driver in the used element. */
+    /** What goes back to the driver in the used element: the head's index, or the buffer id of a packed ring. */
     public int headIndex() {
         return headIndex;
     }

@@ -11,7 +11,7 @@ import dev.vublk.vhostuser.memory.GuestMemory;
  * local is used. Whatever the guest writes there can only break this queue: {@link #pop} then returns {@link #BROKEN},
  * now and for ever. Memory that the guest took away raises {@link InternalError}; the caller breaks the queue then too.
  */
-public abstract sealed class Virtqueue permits SplitVirtqueue {
+public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
     /** {@link #pop} filled the chain. */
     public static final int POPPED = 0;
     /** {@link #pop} found nothing. */
@@ -40,7 +40,8 @@ public abstract sealed class Virtqueue permits SplitVirtqueue {
 
     /** The queue on the ring that {@code setup} describes. */
     public static Virtqueue of(VirtqueueSetup setup) {
-        return new SplitVirtqueue(setup);
+        boolean packed = (setup.features() & VirtioFeature.VIRTIO_F_RING_PACKED) != 0;
+        return packed ? new PackedVirtqueue(setup) : new SplitVirtqueue(setup);
     }
 
     /** The longest chain that a queue of {@code size} accepts, in descriptors. */
@@ -84,7 +85,10 @@ public abstract sealed class Virtqueue permits SplitVirtqueue {
         memory = newMemory;
     }
 
-    /** What GET_VRING_BASE answers when nothing is in flight: the next available index, 16 bits in a split ring. */
+    /**
+     * What GET_VRING_BASE answers when nothing is in flight: the next available index of a split ring, 16 bits, or a {@link
+     * PackedRingBase}, 32 bits.
+     */
     public abstract int base();
 
     /** Whether chains that were in flight when a predecessor died wait for {@link #pop}, which gives them out first. */

@@ -9,9 +9,9 @@ import org.jspecify.annotations.Nullable;
  *
  * @param queueIndex index of the queue in the device
  * @param size number of descriptors, a power of two for a split ring
- * @param base where to go on, as SET_VRING_BASE said: the next available index of a split ring
- * @param descHostAddress descriptor table, 16-byte aligned; the whole table lies in one region of {@code memory}
- * @param availHostAddress driver area, 2-byte aligned, whole in one region
+ * @param base where to go on: the next available index of a split ring, or a {@link PackedRingBase} that fits the size
+ * @param descHostAddress descriptor table or ring, 16-byte aligned; the whole lies in one region of {@code memory}
+ * @param availHostAddress driver area, whole in one region; aligned to 2 bytes, in a packed ring to 4
  * @param usedHostAddress device area, 4-byte aligned, whole in one region
  * @param features acknowledged virtio features
  * @param kickFd eventfd that the driver writes; {@link #NO_FD} when it never kicks (the ring must then be polled), {@link

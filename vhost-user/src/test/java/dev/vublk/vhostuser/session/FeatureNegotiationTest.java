@@ -15,6 +15,9 @@ import org.junit.jupiter.api.io.TempDir;
 /** GET/SET_FEATURES, GET/SET_PROTOCOL_FEATURES, GET_QUEUE_NUM, SET_OWNER, RESET_OWNER, and REPLY_ACK. */
 final class FeatureNegotiationTest {
     private static final long RING_PACKED = 1L << 34;
+    /** No bit of any specification so far. */
+    private static final long NEVER_OFFERED = 1L << 49;
+
     private static final long NOTIFY_ON_EMPTY = 1L << 24;
 
     @TempDir
@@ -24,8 +27,14 @@ final class FeatureNegotiationTest {
     void shouldOfferTheDevicesFeaturesAndThoseOfTheRing() throws Exception {
         try (SessionUnderTest session = new SessionUnderTest(directory)) {
             assertThat(session.frontend.getFeatures())
-                    .isEqualTo(
-                            RecordingDevice.FEATURES | 1L << 28 | 1L << 29 | 1L << 30 | 1L << 32 | 1L << 38 | 1L << 40);
+                    .isEqualTo(RecordingDevice.FEATURES
+                            | 1L << 28
+                            | 1L << 29
+                            | 1L << 30
+                            | 1L << 32
+                            | RING_PACKED
+                            | 1L << 38
+                            | 1L << 40);
         }
     }
 
@@ -42,7 +51,7 @@ final class FeatureNegotiationTest {
     void shouldRefuseFeaturesNeverOfferedWithAnErrorWhenAskedForAReply() throws Exception {
         try (SessionUnderTest session = new SessionUnderTest(directory)) {
             session.frontend.needReply(true);
-            assertThat(session.frontend.setFeatures(1L << 32 | RING_PACKED)).isFalse();
+            assertThat(session.frontend.setFeatures(1L << 32 | NEVER_OFFERED)).isFalse();
             assertThat(session.frontend.setFeatures(1L << 32 | NOTIFY_ON_EMPTY)).isFalse();
             session.assertAlive();
             assertThat(session.device.calls).isEmpty();
@@ -53,7 +62,7 @@ final class FeatureNegotiationTest {
     @Test
     void shouldEndTheSessionOnFeaturesNeverOfferedWithoutNeedReply() throws Exception {
         try (SessionUnderTest session = new SessionUnderTest(directory)) {
-            session.frontend.setFeatures(1L << 32 | RING_PACKED);
+            session.frontend.setFeatures(1L << 32 | NEVER_OFFERED);
             session.assertEndedAndServing();
         }
     }
@@ -63,7 +72,7 @@ final class FeatureNegotiationTest {
         try (SessionUnderTest session =
                 new SessionUnderTest(directory).negotiateWithMemory().runRing(0)) {
             session.device.calls.clear();
-            assertThat(session.frontend.setFeatures(session.frontend.getFeatures()))
+            assertThat(session.frontend.setFeatures(session.frontend.getFeatures() & ~RING_PACKED))
                     .isTrue();
             assertThat(session.device.calls).isEmpty();
         }
@@ -147,7 +156,7 @@ final class FeatureNegotiationTest {
             assertThat(session.frontend.getProtocolFeatures()).isEqualTo(plainProtocol | 1L << 14);
             session.negotiate();
             assertThat(session.device.calls.getLast())
-                    .isEqualTo("features " + Long.toHexString(plain | 1L << 35 | 1L << 36));
+                    .isEqualTo("features " + Long.toHexString((plain & ~RING_PACKED) | 1L << 35 | 1L << 36));
         }
     }
 

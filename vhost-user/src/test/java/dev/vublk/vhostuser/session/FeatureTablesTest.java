@@ -46,10 +46,11 @@ final class FeatureTablesTest {
     @Test
     void shouldOfferTheProtocolFeaturesOfTheTable() throws Exception {
         List<String[]> table = table("| bit | protocol feature | vublk |");
-        long plain = new FeatureNegotiation(0, SessionOptions.DEFAULT).protocolOffered();
+        long plain = new FeatureNegotiation(0, true, SessionOptions.DEFAULT).protocolOffered();
         assertThat(offered(table, "yes")).isEqualTo(plain);
         assertThat(offered(table, "with `--"))
-                .isEqualTo(new FeatureNegotiation(0, new SessionOptions(true, true, true)).protocolOffered() & ~plain);
+                .isEqualTo(new FeatureNegotiation(0, true, new SessionOptions(true, true, true)).protocolOffered()
+                        & ~plain);
         assertThat(table.stream().mapToInt(row -> numbers(row[0]).length).sum())
                 .isEqualTo(ProtocolFeature.values().length);
     }
@@ -57,11 +58,11 @@ final class FeatureTablesTest {
     @Test
     void shouldOfferTheRingFeaturesOfTheTable() throws Exception {
         List<String[]> table = table("| bit | ring or transport feature | vublk |");
-        long plain = new FeatureNegotiation(0, SessionOptions.DEFAULT).offered();
+        long plain = new FeatureNegotiation(0, true, SessionOptions.DEFAULT).offered();
         assertThat(plain & DEVICES_OWN).isZero();
         assertThat(offered(table, "yes")).isEqualTo(plain);
         assertThat(offered(table, "with `--"))
-                .isEqualTo(new FeatureNegotiation(0, new SessionOptions(true, true, true)).offered() & ~plain);
+                .isEqualTo(new FeatureNegotiation(0, true, new SessionOptions(true, true, true)).offered() & ~plain);
     }
 
     @Test
@@ -83,7 +84,7 @@ final class FeatureTablesTest {
     /** Who offers a feature serves its messages: see {@link MalformedMessageTest} for the others. */
     @Test
     void shouldCallUnknownWhatNeedsAFeatureThatIsNeverOffered() throws Exception {
-        long offered = new FeatureNegotiation(0, new SessionOptions(true, true, true)).protocolOffered();
+        long offered = new FeatureNegotiation(0, true, new SessionOptions(true, true, true)).protocolOffered();
         for (String[] row : table("| id | message | what vublk does | reply |")) {
             for (int id : numbers(row[0])) {
                 FrontendRequest request = FrontendRequest.byId(id);

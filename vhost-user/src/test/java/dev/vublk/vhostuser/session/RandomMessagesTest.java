@@ -29,6 +29,8 @@ import org.junit.jupiter.api.io.TempDir;
  * stays behind.
  */
 final class RandomMessagesTest {
+    private static final long RING_PACKED = 1L << 34;
+
     private static final int SESSIONS = 150;
     private static final int MESSAGES = 200;
 
@@ -100,7 +102,8 @@ final class RandomMessagesTest {
             long features = frontend.getFeatures();
             if (random.nextInt(4) != 0) {
                 frontend.setProtocolFeatures(frontend.getProtocolFeatures());
-                frontend.setFeatures(random.nextBoolean() ? features : 1L << 32);
+                frontend.setFeatures(
+                        (random.nextBoolean() ? features : 1L << 32) & ~(random.nextBoolean() ? RING_PACKED : 0));
                 frontend.setMemTable(memory);
             }
             try {
@@ -163,7 +166,8 @@ final class RandomMessagesTest {
             case ADD_MEM_REG, REM_MEM_REG -> region().encodePadded();
             case SET_VRING_ADDR -> new VringAddress(index(), 0, address(16), address(4), address(2), 0).encode();
             case SET_VRING_NUM -> state(1 << random.nextInt(12));
-            case SET_VRING_BASE, GET_VRING_BASE -> state(random.nextInt(1 << 16));
+            case SET_VRING_BASE, GET_VRING_BASE -> // The second is one of a packed ring, too.
+                state(random.nextBoolean() ? random.nextInt(1 << 16) : random.nextInt(2) << 15);
             case SET_VRING_ENABLE -> state(random.nextInt(2));
             case SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR ->
                 Wire.u64(index() | (random.nextInt(4) == 0 ? 1 << 8 : 0));

@@ -10,6 +10,7 @@ import dev.vublk.vhostuser.frontend.VhostUserFrontend;
 import dev.vublk.vhostuser.linux.EventFd;
 import dev.vublk.vhostuser.linux.FileDescriptor;
 import dev.vublk.vhostuser.socket.ListenerOptions;
+import dev.vublk.vhostuser.virtqueue.VirtioFeature;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -50,9 +51,17 @@ final class SessionUnderTest implements AutoCloseable {
         device = backend.nextDevice();
     }
 
-    /** Takes all that is offered and asks for acknowledgements from then on. */
+    /** Takes all that is offered but packed rings, and asks for acknowledgements from then on. */
     SessionUnderTest negotiate() throws IOException {
-        long features = frontend.getFeatures();
+        return negotiate(frontend.getFeatures() & ~VirtioFeature.VIRTIO_F_RING_PACKED);
+    }
+
+    /** The same with packed rings. */
+    SessionUnderTest negotiatePacked() throws IOException {
+        return negotiate(frontend.getFeatures());
+    }
+
+    private SessionUnderTest negotiate(long features) throws IOException {
         frontend.setProtocolFeatures(frontend.getProtocolFeatures());
         frontend.needReply(true);
         assertThat(frontend.setOwner()).isTrue();

@@ -3,7 +3,7 @@ package dev.vublk.vhostuser.virtqueue;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.vublk.vhostuser.frontend.DriverVirtqueue;
+import dev.vublk.vhostuser.frontend.SplitDriverVirtqueue;
 import dev.vublk.vhostuser.memory.HostMemory;
 import dev.vublk.vhostuser.memory.TestMemory;
 import java.lang.foreign.Arena;
@@ -43,7 +43,7 @@ final class CrashPointTest {
         private final Arena arena = Arena.ofConfined();
         private final TestMemory memory = new TestMemory(GUEST, 1 << 17);
         private final long ring = memory.hostAddress(GUEST);
-        private final DriverVirtqueue driver = new DriverVirtqueue(ring, SIZE, true);
+        private final SplitDriverVirtqueue driver = new SplitDriverVirtqueue(ring, SIZE, true);
         private final DescriptorChain chain = new DescriptorChain(arena, 1024);
         private final long block = arena.allocate(InflightLayout.strideBytes(SIZE), InflightLayout.BLOCK_ALIGNMENT)
                 .address();
@@ -64,7 +64,7 @@ final class CrashPointTest {
             this.random = new Random(seed);
             int begin = 0x10000 - random.nextInt(1000);
             driver.rawAvailIdx(begin);
-            HostMemory.putU16(ring + DriverVirtqueue.usedOffset(SIZE) + VirtqueueLayout.USED_IDX, begin);
+            HostMemory.putU16(ring + SplitDriverVirtqueue.usedOffset(SIZE) + VirtqueueLayout.USED_IDX, begin);
             driver.adopt();
         }
 
@@ -116,8 +116,8 @@ final class CrashPointTest {
                     SIZE,
                     random.nextInt(0x10000), // Whatever the front end says.
                     ring,
-                    ring + DriverVirtqueue.availOffset(SIZE),
-                    ring + DriverVirtqueue.usedOffset(SIZE),
+                    ring + SplitDriverVirtqueue.availOffset(SIZE),
+                    ring + SplitDriverVirtqueue.usedOffset(SIZE),
                     VirtioFeature.VIRTIO_F_VERSION_1 | VirtioFeature.VIRTIO_F_EVENT_IDX,
                     -1,
                     -1,
@@ -134,7 +134,7 @@ final class CrashPointTest {
             takeReturned();
             for (int i = random.nextInt(SIZE); i > 0; i--) {
                 int head = driver.add(new long[] {DATA, DATA + 64}, new int[] {16, 8}, 1, 1);
-                if (head != DriverVirtqueue.NO_HEAD) {
+                if (head != SplitDriverVirtqueue.NO_HEAD) {
                     outstanding.put(head, added++);
                 }
             }

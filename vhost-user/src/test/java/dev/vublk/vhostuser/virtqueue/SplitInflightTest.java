@@ -16,7 +16,7 @@ import static dev.vublk.vhostuser.virtqueue.Virtqueue.EMPTY;
 import static dev.vublk.vhostuser.virtqueue.Virtqueue.POPPED;
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.vublk.vhostuser.frontend.DriverVirtqueue;
+import dev.vublk.vhostuser.frontend.SplitDriverVirtqueue;
 import dev.vublk.vhostuser.memory.HostMemory;
 import dev.vublk.vhostuser.memory.TestMemory;
 import java.lang.foreign.Arena;
@@ -42,7 +42,7 @@ final class SplitInflightTest {
     private final Arena arena = Arena.ofConfined();
     private final TestMemory memory = new TestMemory(GUEST, 1 << 17);
     private final long ring = memory.hostAddress(GUEST);
-    private final DriverVirtqueue driver = new DriverVirtqueue(ring, SIZE, true);
+    private final SplitDriverVirtqueue driver = new SplitDriverVirtqueue(ring, SIZE, true);
     private final DescriptorChain chain = new DescriptorChain(arena, 1024);
     private long block;
 
@@ -64,8 +64,8 @@ final class SplitInflightTest {
                 SIZE,
                 0,
                 ring,
-                ring + DriverVirtqueue.availOffset(SIZE),
-                ring + DriverVirtqueue.usedOffset(SIZE),
+                ring + SplitDriverVirtqueue.availOffset(SIZE),
+                ring + SplitDriverVirtqueue.usedOffset(SIZE),
                 FEATURES_ACKED,
                 -1,
                 -1,
@@ -108,7 +108,7 @@ final class SplitInflightTest {
     /** The driver's and the device's indexes, as if so many chains had come and gone. */
     private void startAt(int idx) {
         driver.rawAvailIdx(idx);
-        HostMemory.putU16(ring + DriverVirtqueue.usedOffset(SIZE) + VirtqueueLayout.USED_IDX, idx);
+        HostMemory.putU16(ring + SplitDriverVirtqueue.usedOffset(SIZE) + VirtqueueLayout.USED_IDX, idx);
         driver.adopt();
     }
 

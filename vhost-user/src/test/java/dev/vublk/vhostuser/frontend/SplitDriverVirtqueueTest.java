@@ -11,19 +11,19 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
-class DriverVirtqueueTest {
+class SplitDriverVirtqueueTest {
     private static final int SIZE = 4;
     private static final long[] ADDRESSES = {0x1000, 0x2000};
     private static final int[] LENGTHS = {16, 1};
 
     private final Arena arena = Arena.ofShared();
     private long address;
-    private DriverVirtqueue ring;
+    private SplitDriverVirtqueue ring;
 
     @BeforeEach
     void layOut() {
-        address = arena.allocate(DriverVirtqueue.bytes(SIZE), 16).address();
-        ring = new DriverVirtqueue(address, SIZE, true);
+        address = arena.allocate(SplitDriverVirtqueue.ringBytes(SIZE), 16).address();
+        ring = new SplitDriverVirtqueue(address, SIZE, true);
     }
 
     @AfterEach
@@ -33,7 +33,7 @@ class DriverVirtqueueTest {
 
     /** What a device does: returns a chain. */
     private void returnChain(int position, int head) {
-        long used = address + DriverVirtqueue.usedOffset(SIZE);
+        long used = address + SplitDriverVirtqueue.usedOffset(SIZE);
         HostMemory.putLong(
                 used + VirtqueueLayout.USED_RING + (long) VirtqueueLayout.USED_ELEM_BYTES * (position % SIZE), head);
         HostMemory.putU16Release(used + VirtqueueLayout.USED_IDX, position + 1);
@@ -41,7 +41,7 @@ class DriverVirtqueueTest {
 
     private int availableAt(int position) {
         return HostMemory.getU16(
-                address + DriverVirtqueue.availOffset(SIZE) + VirtqueueLayout.AVAIL_RING + 2L * (position % SIZE));
+                address + SplitDriverVirtqueue.availOffset(SIZE) + VirtqueueLayout.AVAIL_RING + 2L * (position % SIZE));
     }
 
     @Test
@@ -97,9 +97,9 @@ class DriverVirtqueueTest {
 
     @Test
     void shouldHaveNoRoomForMoreThanItsSize() {
-        assertThat(ring.prepare(ADDRESSES, LENGTHS, 1, 1)).isNotEqualTo(DriverVirtqueue.NO_HEAD);
-        assertThat(ring.prepare(ADDRESSES, LENGTHS, 1, 1)).isNotEqualTo(DriverVirtqueue.NO_HEAD);
-        assertThat(ring.prepareIndirect(0x3000, 1)).isEqualTo(DriverVirtqueue.NO_HEAD);
-        assertThat(ring.prepare(ADDRESSES, LENGTHS, 1, 1)).isEqualTo(DriverVirtqueue.NO_HEAD);
+        assertThat(ring.prepare(ADDRESSES, LENGTHS, 1, 1)).isNotEqualTo(SplitDriverVirtqueue.NO_HEAD);
+        assertThat(ring.prepare(ADDRESSES, LENGTHS, 1, 1)).isNotEqualTo(SplitDriverVirtqueue.NO_HEAD);
+        assertThat(ring.prepareIndirect(0x3000, 1)).isEqualTo(SplitDriverVirtqueue.NO_HEAD);
+        assertThat(ring.prepare(ADDRESSES, LENGTHS, 1, 1)).isEqualTo(SplitDriverVirtqueue.NO_HEAD);
     }
 }
