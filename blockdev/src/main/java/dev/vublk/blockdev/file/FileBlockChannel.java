@@ -74,8 +74,8 @@ final class FileBlockChannel implements BlockChannel {
         if (!stable) {
             return result;
         }
-        if (result == 0 && !file.canDsync()) {
-            return flush();
+        if (!file.canDsync()) {
+            return result == 0 ? flush() : result; // A write that failed has synced nothing.
         }
         if (result == -Errno.EIO && !direct) {
             // Syncing may have met, and so used up, the one report of an older write's failure.

@@ -22,7 +22,8 @@ public final class FileBlockDriver implements BlockDriver {
     /** Whether the image's lock is held, or need not be. */
     private boolean active;
 
-    private FileBlockDriver(SharedFile file) {
+    /** The driver of a file that was opened already. */
+    FileBlockDriver(SharedFile file) {
         this.file = file;
         active = file.options.locking() != Locking.DEFERRED;
     }

@@ -179,6 +179,21 @@ final class FileFaultsTest {
         }
     }
 
+    /** Found by the simulator: the write had synced nothing, so no report of an older failure can have been used up. */
+    @Test
+    void shouldNotFailFlushesAfterFailedPlainWriteWhereSyncingWritesDoNotExist() throws Exception {
+        FaultPlan plan = (operation, offsetBytes, lengthBytes) -> switch (operation) {
+            case WRITE_DSYNC -> -Errno.EOPNOTSUPP;
+            case WRITE -> offsetBytes == 4096 ? -Errno.EIO : FaultPlan.NO_FAULT;
+            default -> FaultPlan.NO_FAULT;
+        };
+        try (TestDisk disk = new TestDisk(TestDisk.options(image), PlainLoop.withRing(plan))) {
+            assertThat(disk.write(4096, new byte[512], true)).isEqualTo(-Errno.EIO);
+            assertThat(disk.flush()).isZero();
+            assertThat(disk.write(0, new byte[512], true)).isZero();
+        }
+    }
+
     /** Counts each kind of call; refuses some. */
     private static final class Refusal implements FaultPlan {
         private final Map<Operation, Integer> counts = new EnumMap<>(Operation.class);

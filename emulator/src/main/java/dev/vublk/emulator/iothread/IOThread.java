@@ -405,9 +405,7 @@ public final class IOThread extends PassLoop implements AutoCloseable {
                 runAllTasks(TASK_QUANTUM_NS);
             }
             if (isShuttingDown()) {
-                if (confirmShutdown()) {
-                    terminate();
-                }
+                terminated = confirmShutdown();
             }
         }
     }

@@ -57,7 +57,8 @@ public abstract class PassLoop implements CoroutineLoop {
     /** Passes that ended in an exception, ever; written by the loop only. */
     private volatile long failedPasses;
 
-    private boolean terminated;
+    /** Ends {@link #runOwners} when this pass is over. */
+    boolean terminated;
 
     PassLoop(String name) {
         this.name = name;
@@ -160,7 +161,7 @@ public abstract class PassLoop implements CoroutineLoop {
         resumable.add(coroutine);
     }
 
-    /** What the loop's thread does until {@link #terminate}: hands the loop to one coroutine after the other. */
+    /** What the loop's thread does until {@link #terminated}: hands the loop to one coroutine after the other. */
     final void runOwners() {
         while (!terminated) {
             // At the limit the loop itself still needs somebody to run it; work that asks canSuspend does not.
@@ -282,11 +283,6 @@ public abstract class PassLoop implements CoroutineLoop {
     /** Whether items or coroutines are to be run. */
     final boolean hasWork() {
         return !items.isEmpty() || !resumable.isEmpty();
-    }
-
-    /** Ends {@link #runOwners} after this pass. */
-    final void terminate() {
-        terminated = true;
     }
 
     /** Passes that took longer than a millisecond. Any thread; a little old. */

@@ -161,10 +161,14 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
             return;
         }
         whenStopped = null;
+        boolean wasStarted = started;
         started = false;
         publish();
         ioThread.stopPolling(this); // Again: requests that a predecessor had left may have been taken since.
-        onPollEnd(); // Whoever serves the ring next finds a driver that kicks.
+        // Whoever serves the ring next finds a driver that kicks, and the kick for what is in the ring already.
+        if (onPollEnd() && wasStarted && kickFd >= 0) {
+            EventFd.signal(kickFd);
+        }
         callFd = VirtqueueSetup.NO_FD;
         errFd = VirtqueueSetup.NO_FD;
         arena.close();

@@ -36,11 +36,25 @@ public final class VhostUserFrontend implements AutoCloseable {
     private static final int REPLY_TIMEOUT_MS = 20_000;
 
     private final int fd;
+    private final ReplyWait replyWait;
     private boolean needReply;
     private boolean open = true;
 
-    private VhostUserFrontend(int fd) {
+    private VhostUserFrontend(int fd, ReplyWait replyWait) {
         this.fd = fd;
+        this.replyWait = replyWait;
+    }
+
+    /** How to wait for the back end when there is nothing to do but wait. */
+    @FunctionalInterface
+    public interface ReplyWait {
+        /** Returns when {@code fd} is ready for {@code events} of {@code poll(2)}, or throws. */
+        void await(int fd, int events) throws IOException;
+    }
+
+    /** Takes a connected socket over, and waits in another way than by blocking: for a back end on this very thread. */
+    public static VhostUserFrontend over(int connectedFd, ReplyWait replyWait) {
+        return new VhostUserFrontend(connectedFd, replyWait);
     }
 
     /** Connects to a back end's socket file. */
@@ -54,7 +68,7 @@ public final class VhostUserFrontend implements AutoCloseable {
             FileDescriptor.close(fd);
             throw new IOException(path + ": cannot connect: " + Errno.describe(result));
         }
-        return new VhostUserFrontend(fd);
+        return new VhostUserFrontend(fd, VhostUserFrontend::pollFor);
     }
 
     /** Whether set messages ask for an acknowledgement from now on. */
@@ -365,6 +379,10 @@ public final class VhostUserFrontend implements AutoCloseable {
     }
 
     private void await(int events) throws IOException {
+        replyWait.await(fd, events);
+    }
+
+    private static void pollFor(int fd, int events) throws IOException {
         int result = Poll.await(fd, events, -1, REPLY_TIMEOUT_MS);
         if (result == 0) {
             throw new IOException("the back end has said nothing for " + REPLY_TIMEOUT_MS + " ms");

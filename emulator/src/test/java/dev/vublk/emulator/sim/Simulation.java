@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.emulator.sim;
+
+import dev.vublk.blockdev.BlockOptions.CacheMode;
+import dev.vublk.blockdev.file.SimulatedFileDriver;
+import dev.vublk.emulator.sim.SimulatedDisk.Abilities;
+import dev.vublk.emulator.sim.SimulatedDisk.Faults;
+import dev.vublk.vhostuser.frontend.FrontendMemory;
+import dev.vublk.vhostuser.memory.HostMemory;
+import java.io.IOException;
+import java.util.List;
+
+/** One seed: a back end, a guest and a disk that live through a while of random events. One thread. */
+final class Simulation implements AutoCloseable {
+    static final int QUEUES_MAX = 4;
+
+    private final SimulatedWorld world;
+    private final DiskModel model;
+    private final SimulatedDisk disk;
+    private final SimulatedGuest guest;
+    private final CacheMode cacheMode;
+    private final int sectors;
+    private final int directBytes;
+    private final int memoryBytes;
+    private final int ioLoops;
+    private final boolean polls;
+    private final int coroutinesMax;
+    private SimulatedBackEnd backEnd;
+
+    /** @param memory the guest's, of {@link SimulatedGuest#MEMORY_BYTES}; cleared first */
+    Simulation(long seed, boolean tracing, FrontendMemory memory) {
+        HostMemory.fill(memory.hostAddress(), memory.sizeBytes(), (byte) 0);
+        world = new SimulatedWorld(seed, tracing);
+        sectors = 8 * world.between(4, 32);
+        cacheMode = oneOf(CacheMode.WRITEBACK, CacheMode.NONE, CacheMode.WRITETHROUGH, CacheMode.DIRECTSYNC);
+        directBytes = oneOf(512, 1024, 4096);
+        memoryBytes = oneOf(4, 512);
+        ioLoops = world.between(1, 3);
+        polls = world.chance(50);
+        coroutinesMax = oneOf(1, 20, 1000);
+        Faults faults = world.chance(50)
+                ? Faults.NONE
+                : new Faults(
+                        world.chance(50) ? world.random.nextInt(30) : 0,
+                        world.chance(30) ? world.random.nextInt(300) : 0,
+                        world.random.nextInt(100),
+                        world.random.nextInt(200));
+        Abilities abilities = new Abilities(world.chance(70), world.chance(70), world.chance(70));
+        model = new DiskModel(world, sectors);
+        int unitBytes = cacheMode.direct() ? Math.max(directBytes, memoryBytes) : SectorData.BYTES;
+        disk = new SimulatedDisk(world, model, sectors, abilities, faults, unitBytes / SectorData.BYTES);
+        guest = new SimulatedGuest(world, model, disk, memory, sectors, world.between(1, QUEUES_MAX));
+        backEnd = newBackEnd();
+        world.guest(guest::act);
+    }
+
+    @SafeVarargs
+    private <T> T oneOf(T... choices) {
+        return choices[world.random.nextInt(choices.length)];
+    }
+
+    private SimulatedBackEnd newBackEnd() {
+        return new SimulatedBackEnd(
+                world,
+                disk,
+                SimulatedFileDriver.open((long) sectors * SectorData.BYTES, cacheMode, directBytes, memoryBytes),
+                ioLoops,
+                polls,
+                coroutinesMax);
+    }
+
+    /** Throws {@link SimulationFailure} when something happens that must not. Returns how many requests ended. */
+    long run() {
+        try {
+            guest.connect(backEnd);
+            for (int left = world.between(2, 8); left > 0; left--) {
+                world.takeSteps(world.random.nextInt(400));
+                somethingHappens();
+            }
+            world.takeSteps(world.random.nextInt(200));
+            guest.drain();
+            model.checkContent(disk.content());
+            guest.checkNoErrorSignal();
+            guest.disconnect();
+            world.await("the session ends", () -> !backEnd.isServing());
+            backEnd.close();
+            return guest.completed();
+        } catch (IOException e) {
+            throw new SimulationFailure("the front end: " + e.getMessage(), e);
+        }
+    }
+
+    private void somethingHappens() throws IOException {
+        int choice = world.random.nextInt(100);
+        if (choice < 25) {
+            trace("stop and start");
+            guest.stopAndStart();
+        } else if (choice < 35) {
+            trace("disable and enable");
+            guest.disableAndEnable();
+        } else if (choice < 45) {
+            trace("new call descriptor");
+            guest.replaceCallFd();
+        } else if (choice < 52) {
+            trace("new memory table");
+            guest.replaceMemory();
+        } else if (choice < 62) {
+            trace("write cache");
+            guest.changeWriteCache();
+        } else if (choice < 75) {
+            trace("connection lost");
+            guest.disconnect();
+            world.await("the session ends", () -> !backEnd.isServing());
+            guest.connect(backEnd);
+        } else if (choice < 80) {
+            trace("quiet");
+            guest.drain();
+            model.checkContent(disk.content());
+            guest.makesRequests(true);
+        } else {
+            boolean powerCut = world.chance(60);
+            trace(powerCut ? "power cut" : "killed");
+            kill(powerCut);
+        }
+    }
+
+    /** Process and guest end in the middle of everything; both start again. */
+    private void kill(boolean powerCut) throws IOException {
+        guest.checkNoErrorSignal();
+        world.guest(() -> {});
+        backEnd.cutOff();
+        guest.disconnect();
+        backEnd.close();
+        guest.reset();
+        if (powerCut) {
+            disk.cutPower();
+            model.onPowerCut(disk.content());
+        } else {
+            model.checkContent(disk.content());
+        }
+        backEnd = newBackEnd();
+        guest.onNewProcess();
+        world.guest(guest::act);
+        guest.connect(backEnd);
+    }
+
+    private void trace(String what) {
+        if (world.isTracing()) {
+            world.trace("---- " + what);
+        }
+    }
+
+    /** The last things that happened, when tracing. */
+    List<String> traceLines() {
+        return world.trace();
+    }
+
+    @Override
+    public void close() {
+        guest.close();
+    }
+}
