@@ -159,8 +159,8 @@ final class FeatureNegotiationTest {
             assertThat(session.frontend.getProtocolFeatures()).isEqualTo(plainProtocol | 1L << 14);
             session.negotiate();
             assertThat(session.device.calls.getLast())
-                    .isEqualTo(
-                            "features " + Long.toHexString((plain & ~RING_PACKED | 1L << 35 | 1L << 36) & ~(1L << 26)));
+                    .isEqualTo("features "
+                            + Long.toHexString(((plain & ~RING_PACKED) | 1L << 35 | 1L << 36) & ~(1L << 26)));
         }
     }
 
