@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.emulator.sim;
 
-import dev.vublk.vhostuser.frontend.DriverVirtqueue;
 import dev.vublk.vhostuser.frontend.FrontendMemory;
+import dev.vublk.vhostuser.frontend.SplitDriverVirtqueue;
 import dev.vublk.vhostuser.frontend.VhostUserFrontend;
 import dev.vublk.vhostuser.linux.EventFd;
 import dev.vublk.vhostuser.linux.UnixSocket;
@@ -276,7 +276,7 @@ final class SimulatedGuest implements AutoCloseable {
         check(frontend.setMemTable(memory));
         writeThroughSince = backEnd.startsWriteback() && has(VIRTIO_BLK_F_FLUSH) ? NEVER : world.step();
         for (SimulatedQueue queue : queues) {
-            start(queue, queue.ring().rawUsedIdx());
+            start(queue, queue.rawUsedIdx());
         }
         makesRequests = true;
     }
@@ -298,8 +298,8 @@ final class SimulatedGuest implements AutoCloseable {
         check(frontend.setVringAddr(
                 index,
                 address,
-                address + DriverVirtqueue.availOffset(size),
-                address + DriverVirtqueue.usedOffset(size)));
+                address + SplitDriverVirtqueue.availOffset(size),
+                address + SplitDriverVirtqueue.usedOffset(size)));
         check(frontend.setVringErr(index, queue.errFd()));
         check(frontend.setVringCall(index, queue.callFd()));
         check(frontend.setVringKick(index, queue.kickFd()));
@@ -323,9 +323,9 @@ final class SimulatedGuest implements AutoCloseable {
         for (int i = 0; i < bases.length; i++) {
             SimulatedQueue queue = stopped.get(i);
             bases[i] = frontend.getVringBase(queue.index());
-            if (bases[i] != queue.ring().rawUsedIdx()) {
+            if (bases[i] != queue.rawUsedIdx()) {
                 throw world.fail(queue + ": stopped at " + bases[i] + ", but "
-                        + ((bases[i] - queue.ring().rawUsedIdx()) & IDX_MASK) + " requests were not returned");
+                        + ((bases[i] - queue.rawUsedIdx()) & IDX_MASK) + " requests were not returned");
             }
         }
         if (stopped.size() == queues.size() && disk.inFlight() > 0) {
@@ -333,7 +333,7 @@ final class SimulatedGuest implements AutoCloseable {
         }
         world.takeSteps(world.random.nextInt(200));
         for (int i = 0; i < bases.length; i++) {
-            if (stopped.get(i).ring().rawUsedIdx() != bases[i]) {
+            if (stopped.get(i).rawUsedIdx() != bases[i]) {
                 throw world.fail(stopped.get(i) + ": something was returned after the stop");
             }
         }
@@ -350,9 +350,9 @@ final class SimulatedGuest implements AutoCloseable {
         SimulatedQueue queue = anyQueue();
         frontend.needReply(true);
         check(frontend.setVringEnable(queue.index(), false));
-        int used = queue.ring().rawUsedIdx();
+        int used = queue.rawUsedIdx();
         world.takeSteps(world.random.nextInt(100));
-        if (queue.ring().rawUsedIdx() != used) {
+        if (queue.rawUsedIdx() != used) {
             throw world.fail(queue + ": something was returned while disabled");
         }
         check(frontend.setVringEnable(queue.index(), true));

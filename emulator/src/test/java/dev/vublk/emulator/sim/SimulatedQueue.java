@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.emulator.sim;
 
-import dev.vublk.vhostuser.frontend.DriverVirtqueue;
+import dev.vublk.vhostuser.frontend.SplitDriverVirtqueue;
 import dev.vublk.vhostuser.linux.EventFd;
 import dev.vublk.vhostuser.linux.FileDescriptor;
 import dev.vublk.vhostuser.memory.HostMemory;
+import dev.vublk.vhostuser.virtqueue.VirtqueueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayDeque;
@@ -41,7 +42,7 @@ final class SimulatedQueue implements AutoCloseable {
     private final int kickFd = EventFd.create();
     private final int callFd = EventFd.create();
     private final int errFd = EventFd.create();
-    private final DriverVirtqueue ring;
+    private final SplitDriverVirtqueue ring;
     private final @Nullable SimulatedRequest[] inFlight;
     /** The requests in the ring, in the order in which they were made. */
     private final ArrayDeque<SimulatedRequest> order = new ArrayDeque<>();
@@ -59,7 +60,7 @@ final class SimulatedQueue implements AutoCloseable {
         this.address = address;
         usesInterrupts = world.chance(60);
         percentAligned = world.between(0, 100);
-        ring = new DriverVirtqueue(address, size, eventIdx);
+        ring = new SplitDriverVirtqueue(address, size, eventIdx);
         inFlight = new SimulatedRequest[size];
         reset();
     }
@@ -93,8 +94,13 @@ final class SimulatedQueue implements AutoCloseable {
         return index;
     }
 
-    DriverVirtqueue ring() {
+    SplitDriverVirtqueue ring() {
         return ring;
+    }
+
+    /** The used index as the device has written it. */
+    int rawUsedIdx() {
+        return HostMemory.getU16(address + SplitDriverVirtqueue.usedOffset(ring.size()) + VirtqueueLayout.USED_IDX);
     }
 
     long address() {
@@ -258,7 +264,7 @@ final class SimulatedQueue implements AutoCloseable {
 
     private static void writeTable(long table, long[] guestAddresses, int[] sizes, int readableCount) {
         for (int i = 0; i < sizes.length; i++) {
-            DriverVirtqueue.rawDescriptorAt(
+            SplitDriverVirtqueue.rawDescriptorAt(
                     table + (long) DESCRIPTOR_BYTES * i,
                     guestAddresses[i],
                     sizes[i],
