@@ -5,6 +5,7 @@ import dev.vublk.vhostuser.frontend.FrontendInflight;
 import dev.vublk.vhostuser.frontend.FrontendMemory;
 import dev.vublk.vhostuser.frontend.VhostUserFrontend;
 import dev.vublk.vhostuser.protocol.ProtocolFeature;
+import dev.vublk.vhostuser.virtqueue.VirtioFeature;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;

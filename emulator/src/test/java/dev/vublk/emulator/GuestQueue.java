@@ -125,15 +125,10 @@ public final class GuestQueue implements AutoCloseable {
 
     /** The same ring, its used part logged at a guest address, which may be any. */
     public void sendAddressesLogged(long logGuestAddress) throws IOException {
-        int size = ring.size();
         check(
                 guest.frontend()
                         .setVringAddrLogged(
-                                index,
-                                ringAddress,
-                                ringAddress + DriverVirtqueue.availOffset(size),
-                                ringAddress + DriverVirtqueue.usedOffset(size),
-                                logGuestAddress),
+                                index, ring.descAddress(), ring.availAddress(), ring.usedAddress(), logGuestAddress),
                 "SET_VRING_ADDR");
     }
 

@@ -7,6 +7,7 @@ import dev.vublk.blockdev.BlockOpenException;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
+import dev.vublk.blockdev.BlockOptions.Locking;
 
 /**
  * Opens the real file driver on a file that does not exist: its system calls go to the ring of each loop's context, which
@@ -27,7 +28,7 @@ public final class SimulatedFileDriver {
      */
     public static BlockDriver open(long sizeBytes, CacheMode cacheMode, int directBytes, int memoryBytes) {
         BlockOptions options =
-                new BlockOptions("simulated", false, cacheMode, IoEngine.IO_URING, true, 0, false, false, false);
+                new BlockOptions("simulated", false, cacheMode, IoEngine.IO_URING, true, 0, Locking.OFF, false, false);
         FileGeometry geometry = new FileGeometry(
                 false,
                 sizeBytes,

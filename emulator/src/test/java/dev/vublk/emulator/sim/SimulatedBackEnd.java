@@ -9,6 +9,7 @@ import dev.vublk.emulator.iothread.LoopControlContext;
 import dev.vublk.emulator.iothread.PollSettings;
 import dev.vublk.emulator.iothread.SimulatedLoop;
 import dev.vublk.emulator.virtioblk.DiskCapacity;
+import dev.vublk.emulator.virtioblk.DiskPossession;
 import dev.vublk.emulator.virtioblk.VirtioBlkDevice;
 import dev.vublk.vhostuser.session.SessionOptions;
 import dev.vublk.vhostuser.session.VhostUserServer;
@@ -20,6 +21,18 @@ import org.jspecify.annotations.Nullable;
 
 /** One life of the process: its loops, its opened disk, and the session that it serves. All but the loops is real. */
 final class SimulatedBackEnd {
+    /** The disk is always this back end's; nothing migrates here. */
+    private static final DiskPossession POSSESSION = new DiskPossession() {
+        @Override
+        public void take() {}
+
+        @Override
+        public void handOver() {}
+
+        @Override
+        public void leave() {}
+    };
+
     /** Guests choose. */
     private static final SessionOptions OPTIONS = new SessionOptions(true, false, false);
 
@@ -82,7 +95,14 @@ final class SimulatedBackEnd {
 
     private VirtioBlkDevice newDevice() {
         return new VirtioBlkDevice(
-                "disk", controlLoop, ioLoops, channels, driver.limits(), capacity, EmulatorUnderTest.SETTINGS);
+                "disk",
+                controlLoop,
+                ioLoops,
+                channels,
+                driver.limits(),
+                capacity,
+                POSSESSION,
+                EmulatorUnderTest.SETTINGS);
     }
 
     boolean startsWriteback() {
