@@ -67,7 +67,7 @@ public final class Guest implements AutoCloseable {
 
     /** Takes every feature offered, of the protocol too. */
     public static Guest connectWithAll(EmulatorUnderTest emulator) throws IOException {
-        return connect(emulator.socketPath(), 0, -1);
+        return connect(emulator.socketPath(), RingKind.SPLIT.unwantedFeatures, -1);
     }
 
     private static Guest connect(String socketPath, long unwantedFeatures, long protocolFeatures) throws IOException {

@@ -59,8 +59,9 @@ final class ReconnectTest {
             try (Guest last = connectAndSettle(emulator)) {
                 assertThat(last).isNotNull();
                 assertThat(ProcessResources.now()).matches(now -> now.areWithin(before), "within " + before);
-                // A kilobyte a round would be a leak; what the virtual machine itself adds is less.
-                assertThat(usedHeapBytes() - heapBefore).isLessThan(ROUNDS * 1024L);
+                // One object a round would be a leak; what the virtual machine itself adds is less (15 bytes were
+                // seen).
+                assertThat(usedHeapBytes() - heapBefore).isLessThan(ROUNDS * 256L);
             }
         }
     }

@@ -82,6 +82,16 @@ final class AdaptivePoller {
         return false;
     }
 
+    /** Looks once at every item that is not about to be run anyway: one whose kicks are suppressed must not wait for a busy one. */
+    void look() {
+        for (int i = 0; i < items.size(); i++) {
+            PolledItem item = items.get(i);
+            if (!item.queued && item.poll()) {
+                schedule.accept(item);
+            }
+        }
+    }
+
     /** The loop is about to sleep, at {@code newNowNs}. Items that were idle for too long leave the list. */
     void end(long newNowNs) {
         nowNs = newNowNs;

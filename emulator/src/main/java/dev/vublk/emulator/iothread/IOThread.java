@@ -45,7 +45,7 @@ public final class IOThread extends PassLoop implements AutoCloseable {
      */
     private static final int SPINS_BETWEEN_LOOKS = 2048;
 
-    private static final int SPINS_A_PASS = SPINS_BETWEEN_LOOKS / 16;
+    private static final int SPINS_A_PASS = SPINS_BETWEEN_LOOKS / 4;
 
     /** Looks at the poll list between two looks at the clock, and at the ring while operations are in flight. Arbitrary. */
     private static final int SPINS = 32;
@@ -212,9 +212,13 @@ public final class IOThread extends PassLoop implements AutoCloseable {
 
     /** Takes in what is there; sleeps when that is nothing and there is nothing else to do either. */
     private void lookOrSleep() {
+        boolean busy = hasWork();
+        if (busy) {
+            poller.look();
+        }
         if (operations != null) {
             operations.poll();
-            if (hasWork() && !isLookDue(SPINS_A_PASS)) {
+            if (busy && !isLookDue(SPINS_A_PASS)) {
                 return;
             }
         }

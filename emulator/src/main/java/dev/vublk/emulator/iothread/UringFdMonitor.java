@@ -23,13 +23,13 @@ final class UringFdMonitor implements FdMonitor, IoUringIoHandle {
     private static final Logger LOG = LogManager.getLogger(UringFdMonitor.class);
 
     private static final byte IORING_OP_POLL_ADD = 6;
-    private static final byte IORING_OP_POLL_REMOVE = 7;
+    private static final byte IORING_OP_ASYNC_CANCEL = 14;
     private static final int IORING_POLL_ADD_MULTI = 1;
     private static final int IORING_CQE_F_MORE = 1 << 1;
     private static final int ECANCELED = 125;
 
-    /** User data of removals: their completions say nothing that matters. */
-    private static final short REMOVAL = -1;
+    /** User data of cancellations: their completions say nothing that matters. */
+    private static final short CANCELLATION = -1;
 
     private final List<@Nullable Watch> watches = new ArrayList<>();
     private final ArrayDeque<Integer> freeSlots = new ArrayDeque<>();
@@ -68,7 +68,7 @@ final class UringFdMonitor implements FdMonitor, IoUringIoHandle {
     public void handle(IoRegistration from, IoEvent event) {
         try {
             IoUringIoEvent completion = (IoUringIoEvent) event;
-            if (completion.userData() != REMOVAL) {
+            if (completion.userData() != CANCELLATION) {
                 onPollCompletion((int) completion.userData(), completion.res(), completion.flags());
             }
         } catch (Throwable t) {
@@ -108,6 +108,11 @@ final class UringFdMonitor implements FdMonitor, IoUringIoHandle {
             throw new IllegalStateException("the loop has not started");
         }
         return present;
+    }
+
+    /** Descriptors that are watched, or were until the kernel says that it no longer looks. For tests. */
+    int watchCount() {
+        return watches.size() - freeSlots.size();
     }
 
     @Override
@@ -165,9 +170,10 @@ final class UringFdMonitor implements FdMonitor, IoUringIoHandle {
                 freeSlots.add(slot);
                 return;
             }
+            // Not POLL_REMOVE: that fails with EALREADY, and the poll stays, when an event is just being reported.
             registration()
                     .submit(new IoUringIoOps(
-                            IORING_OP_POLL_REMOVE,
+                            IORING_OP_ASYNC_CANCEL,
                             (byte) 0,
                             (short) 0,
                             -1,
@@ -175,7 +181,7 @@ final class UringFdMonitor implements FdMonitor, IoUringIoHandle {
                             submission,
                             0,
                             0,
-                            (long) REMOVAL,
+                            (long) CANCELLATION,
                             (short) 0,
                             (short) 0,
                             0,

@@ -14,6 +14,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
@@ -109,6 +110,31 @@ class FdMonitorTest {
             assertThat(otherSignals.tryAcquire(LIMIT_S, TimeUnit.SECONDS)).isTrue();
         }
         assertThat(signals.availablePermits()).isZero();
+    }
+
+    /** Cancelling a poll while its event is being reported used to fail, and the poll held its descriptor for ever. */
+    @Test
+    void shouldKeepNothingOfAWatchCancelledWhileItsEventIsReported() throws Exception {
+        start(FdMonitorKind.IO_URING);
+        UringFdMonitor monitor = (UringFdMonitor) loop.fdMonitor();
+        int[] before = new int[1]; // What the loop itself watches.
+        onLoop(() -> before[0] = monitor.watchCount());
+        int fd = eventFd();
+        EventFd.signal(fd);
+        for (int i = 0; i < 1000; i++) {
+            CompletableFuture<FdMonitor.FdWatch> watch = new CompletableFuture<>();
+            Semaphore reported = new Semaphore(0);
+            onLoop(() -> watch.complete(monitor.watch(fd, FdMonitor.POLLIN, reported::release)));
+            assertThat(reported.tryAcquire(LIMIT_S, TimeUnit.SECONDS)).isTrue();
+            EventFd.signal(fd);
+            onLoop(() -> watch.join().cancel());
+        }
+        // Each look is a pass; the kernel has answered the last cancellation after a few.
+        int[] left = {Integer.MAX_VALUE};
+        for (int pass = 0; pass < 1000 && left[0] > before[0]; pass++) {
+            onLoop(() -> left[0] = monitor.watchCount());
+        }
+        assertThat(left[0]).isEqualTo(before[0]);
     }
 
     @ParameterizedTest

@@ -68,7 +68,7 @@ final class ResetTest {
         assertThat(write.status()).isEqualTo(OK);
         // Section 5.2.5.2: the write cache is as it was in the beginning.
         assertThat(guest.frontend().getConfig(WCE, 1)).containsExactly(1);
-        assertThat(guest.frontend().setFeatures(guest.frontend().getFeatures())).isTrue();
+        assertThat(guest.frontend().setFeatures(guest.features())).isTrue();
         GuestQueue fresh = guest.queue(0, 64).start();
         assertThat(fresh.run(write(8, new byte[512])).status()).isEqualTo(OK);
         assertThat(disk.nextCall().fua()).isFalse();
@@ -82,7 +82,7 @@ final class ResetTest {
         assertThat(setStatus(0)).isTrue();
 
         assertThat(guest.frontend().getConfig(WCE, 1)).containsExactly(0);
-        assertThat(guest.frontend().setFeatures(guest.frontend().getFeatures())).isTrue();
+        assertThat(guest.frontend().setFeatures(guest.features())).isTrue();
         GuestQueue fresh = guest.queue(0, 64).start();
         assertThat(fresh.run(write(8, new byte[512])).status()).isEqualTo(OK);
         assertThat(disk.nextCall().fua()).isTrue();
@@ -122,8 +122,7 @@ final class ResetTest {
             assertThat(guest.frontend().askU64(FrontendRequest.GET_STATUS)).isEqualTo(15 | 64);
             assertThat(setStatus(0)).isTrue();
             assertThat(guest.frontend().askU64(FrontendRequest.GET_STATUS)).isZero();
-            assertThat(guest.frontend().setFeatures(guest.frontend().getFeatures()))
-                    .isTrue();
+            assertThat(guest.frontend().setFeatures(guest.features())).isTrue();
             assertThat(guest.queue(0, 64).start().run(read(0, 512)).status()).isEqualTo(OK);
         }
     }

@@ -81,7 +81,7 @@ final class RandomMessagesTest {
             }
             assertThat(settled(backend)).as("seed %d", seed).isEqualTo(before);
             // Otherwise nothing was tried but the front door.
-            assertThat(started).as("rings started, seed %d", seed).isGreaterThan(SESSIONS / 3);
+            assertThat(started).as("rings started, seed %d", seed).isGreaterThan(SESSIONS / 6);
         } finally {
             memory.close();
             more.close();
