@@ -71,10 +71,12 @@ class UmlGuestIT {
         Path socket = socket("disk.sock");
         try (VublkProcess vublk = VublkProcess.export(
                 directory, 1, image.toString(), "--socket", socket.toString(), "--packed", packed)) {
-            boolean taken = Guest.uml("probe", socket).succeeds().contains(" RING_PACKED");
-            assertThat(taken).isEqualTo(packed.equals("on"));
-            Guest.uml("fio-verify", socket).succeeds();
-            Guest.uml("filesystem", socket).succeeds();
+            boolean on = packed.equals("on");
+            boolean taken =
+                    Guest.uml("probe", socket).withPackedRings(on).succeeds().contains(" RING_PACKED");
+            assertThat(taken).isEqualTo(on);
+            Guest.uml("fio-verify", socket).withPackedRings(on).succeeds();
+            Guest.uml("filesystem", socket).withPackedRings(on).succeeds();
             vublk.stop(socket);
         }
     }
