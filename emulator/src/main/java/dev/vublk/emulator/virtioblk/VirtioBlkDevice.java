@@ -42,6 +42,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
     private final WriteCache writeCache;
     private final byte[] serial;
     private final @Nullable VirtioBlkQueue[] queues;
+    private final RequestMemory requestMemory = new RequestMemory();
     private @Nullable QueueEvents events;
     private long acknowledged;
     private boolean inPossession;
@@ -187,6 +188,8 @@ public final class VirtioBlkDevice implements VhostUserDevice {
             LOG.warn("{}: the driver knows no zoned disks (VIRTIO_BLK_F_ZONED): every access will fail", name);
         }
         PassLoop ioThread = ioThreads.get(index % ioThreads.size());
+        RequestSlots slots = new RequestSlots(
+                ioThread::execute, requestMemory, setup.size(), settings.segmentMax(), settings.rangesMax());
         VirtioBlkQueue queue = new VirtioBlkQueue(
                 ioThread,
                 name + " queue " + index,
@@ -195,11 +198,17 @@ public final class VirtioBlkDevice implements VhostUserDevice {
                 newHandler(channels.get(index % ioThreads.size())),
                 new VirtioBlkCounters(),
                 new QueueReports(controlLoop, Objects.requireNonNull(events, "not attached"), index),
-                settings.rangesMax());
-        await(ioThread, done -> {
-            queue.start();
-            done.complete(0);
-        });
+                slots);
+        requestMemory.join(slots);
+        try {
+            await(ioThread, done -> {
+                queue.start();
+                done.complete(0);
+            });
+        } catch (RuntimeException e) {
+            requestMemory.leave(slots);
+            throw e;
+        }
         queues[index] = queue; // Only now: one that did not start must not be stopped.
     }
 
@@ -253,6 +262,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
         VirtioBlkQueue queue = running(queueIndex);
         int base = await(queue.ioThread(), done -> queue.stop(done::complete));
         queues[queueIndex] = null;
+        requestMemory.leave(queue.slots());
         return base;
     }
 
