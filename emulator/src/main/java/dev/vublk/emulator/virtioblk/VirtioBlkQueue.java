@@ -36,6 +36,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     private final Virtqueue virtqueue;
     private final VirtioBlkRequestParser parser;
     private final VirtioBlkRequestHandler handler;
+    private final boolean mindsReplays;
     private final VirtioBlkCounters counters;
     private final QueueReports reports;
 
@@ -75,6 +76,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         this.virtqueue = Virtqueue.of(setup);
         this.parser = parser;
         this.handler = handler;
+        mindsReplays = handler.mindsReplays();
         this.counters = counters;
         this.reports = reports;
         order = (setup.features() & VirtioFeature.VIRTIO_F_IN_ORDER) != 0 ? new CompletionOrder(setup.size()) : null;
@@ -209,6 +211,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
             return false; // The end of a request in flight takes the next.
         }
         VirtioBlkRequest request = slots.take();
+        request.replayed = mindsReplays && virtqueue.hasRecovered(); // Those are given out first.
         int popped = virtqueue.pop(request.chain);
         if (popped == Virtqueue.POPPED) {
             slots.onFilled(request);

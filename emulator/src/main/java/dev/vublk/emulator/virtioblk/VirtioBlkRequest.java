@@ -46,6 +46,9 @@ final class VirtioBlkRequest implements AutoCloseable {
 
     long statusAddress;
 
+    /** It was in flight when an earlier life of this process ended, which may have carried it out. */
+    boolean replayed;
+
     /** What it ended with. */
     int status;
 

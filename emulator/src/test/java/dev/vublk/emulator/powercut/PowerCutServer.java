@@ -58,7 +58,16 @@ public final class PowerCutServer {
 
     public static void main(String... arguments) throws Exception {
         Map<String, String> options = new HashMap<>(Map.of(
-                "--cuts", "4", "--size-mib", "512", "--cache", "writeback", "--packed", "on", "--forget-flushes", "false"));
+                "--cuts",
+                "4",
+                "--size-mib",
+                "512",
+                "--cache",
+                "writeback",
+                "--packed",
+                "on",
+                "--forget-flushes",
+                "false"));
         for (int i = 0; i + 1 < arguments.length; i += 2) {
             options.put(arguments[i], arguments[i + 1]);
         }
@@ -69,8 +78,7 @@ public final class PowerCutServer {
         PowerCutServer server = new PowerCutServer(directory, disk, seed);
         CacheMode cache = CacheMode.valueOf(options.get("--cache").toUpperCase(java.util.Locale.ROOT));
         VolatileDriver driver = new VolatileDriver(SimulatedFileDriver.open(sizeBytes, cache, 512, 512), disk);
-        try (EmulatorUnderTest emulator =
-                new EmulatorUnderTest.Setup(directory)
+        try (EmulatorUnderTest emulator = new EmulatorUnderTest.Setup(directory)
                 .driver(driver)
                 .settings(new VirtioBlkSettings(
                         "power-cut", 1, 1024, options.get("--packed").equals("on"), 126, true, true, 16))
