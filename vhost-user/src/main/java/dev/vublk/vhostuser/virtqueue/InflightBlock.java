@@ -17,6 +17,11 @@ public record InflightBlock(long hostAddress, int descCount, InflightFaults faul
         return HostMemory.getU16(hostAddress + InflightLayout.VERSION) != 0;
     }
 
+    /** Makes it a block that no queue has used: whatever was in flight is not. */
+    public void forget() {
+        HostMemory.putU16Release(hostAddress + InflightLayout.VERSION, 0);
+    }
+
     /** The same block for a test that lets the queue fail. */
     public InflightBlock withFaults(InflightFaults newFaults) {
         return new InflightBlock(hostAddress, descCount, newFaults);

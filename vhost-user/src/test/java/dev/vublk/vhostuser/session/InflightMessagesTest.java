@@ -230,7 +230,7 @@ final class InflightMessagesTest {
         try (SessionUnderTest session = new SessionUnderTest(directory).negotiateWithMemory()) {
             int fd = SharedMapping.createMemoryFile("vublk-inflight", 1 << 16);
             InflightDescription description =
-                    new InflightDescription(InflightRegion.sizeBytes(QUEUES, 128), 0, QUEUES, 128);
+                    new InflightDescription(InflightRegion.sizeBytes(QUEUES, 128, false), 0, QUEUES, 128);
             assertThat(session.frontend.setInflightFd(description, fd)).isTrue();
             assertThat(SharedMapping.resize(fd, 0)).isZero();
             session.prepareRing(0);

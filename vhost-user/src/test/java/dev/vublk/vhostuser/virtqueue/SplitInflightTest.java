@@ -48,7 +48,7 @@ final class SplitInflightTest {
 
     @BeforeEach
     void setUp() {
-        block = arena.allocate(InflightLayout.strideBytes(SIZE), InflightLayout.BLOCK_ALIGNMENT)
+        block = arena.allocate(InflightLayout.strideBytes(SIZE, false), InflightLayout.BLOCK_ALIGNMENT)
                 .address();
     }
 
@@ -314,7 +314,7 @@ final class SplitInflightTest {
 
     @Test
     void shouldRefuseHeadsBeyondASmallerRing() {
-        block = arena.allocate(InflightLayout.strideBytes(2 * SIZE), InflightLayout.BLOCK_ALIGNMENT)
+        block = arena.allocate(InflightLayout.strideBytes(2 * SIZE, false), InflightLayout.BLOCK_ALIGNMENT)
                 .address();
         HostMemory.putU16(block + VERSION, 1);
         HostMemory.putU16(block + DESC_NUM, 2 * SIZE);
