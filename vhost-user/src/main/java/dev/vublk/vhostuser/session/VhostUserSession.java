@@ -293,9 +293,6 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
         closeInflight();
         inflight = replaced;
         inflightFormat = features.ringFormat();
-        for (Vring vring : vrings) {
-            vring.inflightSet();
-        }
         startAllReady();
     }
 

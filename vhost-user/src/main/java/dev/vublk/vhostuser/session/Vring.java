@@ -54,10 +54,10 @@ final class Vring implements AutoCloseable {
     /** The device ran the ring up to the present base: a kick for what lies behind it may have been taken already. */
     private boolean resumed;
 
+    /** The device ran the ring and gave everything back, up to this base. */
     private boolean ran;
 
-    /** The device {@link #ran} the ring, gave everything back, and the front end has given it another base since. */
-    private boolean begunAnew;
+    private int ranTo;
 
     Vring(int index, VhostUserDevice device) {
         this.index = index;
@@ -90,11 +90,8 @@ final class Vring implements AutoCloseable {
         long used = translate(memory, at.usedUserAddress(), format.usedBytes(size), RingFormat.USED_ALIGNMENT);
         int startBase = format.baseToStartFrom(index, base, desc, size);
         // A front end that reconnected kicks only for new requests: those already in the ring must be looked for.
-        InflightBlock inflight = region == null ? null : region.block(index, size, format == RingFormat.PACKED);
-        if (inflight != null && begunAnew && format == RingFormat.PACKED) {
-            inflight.forget(); // It would go on where the old ring stood. A split ring tells by itself where it stands.
-        }
-        begunAnew = false;
+        InflightBlock inflight =
+                region == null ? null : region.block(index, size, format == RingFormat.PACKED, ran && base != ranTo);
         boolean startNow =
                 resumed || format.isInUse(startBase, desc, used, size) || (inflight != null && inflight.isInUse());
         device.startQueue(new VirtqueueSetup(
@@ -134,11 +131,6 @@ final class Vring implements AutoCloseable {
         return hostAddress;
     }
 
-    /** The front end has told what is in flight: that is so, wherever the ring was begun. */
-    void inflightSet() {
-        begunAnew = false;
-    }
-
     /** Takes the ring back from the device, drained. */
     void stop() {
         if (running) {
@@ -146,6 +138,7 @@ final class Vring implements AutoCloseable {
             running = false;
             resumed = true;
             ran = true;
+            ranTo = base;
         }
     }
 
@@ -169,7 +162,6 @@ final class Vring implements AutoCloseable {
         format.checkBase(index, newBase);
         if (newBase != base) {
             stop();
-            begunAnew |= ran;
             resumed = false;
             base = newBase;
         }

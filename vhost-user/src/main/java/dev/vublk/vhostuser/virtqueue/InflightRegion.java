@@ -55,8 +55,9 @@ public final class InflightRegion implements AutoCloseable {
         }
     }
 
-    /** The part for one queue with a ring of that size and kind. */
-    public InflightBlock block(int queueIndex, int ringSize, boolean packed) throws VhostUserProtocolException {
+    /** The part for one queue with a ring of that size and kind; {@code ringIsNew} as in {@link InflightBlock}. */
+    public InflightBlock block(int queueIndex, int ringSize, boolean packed, boolean ringIsNew)
+            throws VhostUserProtocolException {
         checkSize(description, packed); // Again: it may have been set before the features.
         if (queueIndex >= description.queueCount() || ringSize > description.queueSize()) {
             throw new VhostUserProtocolException(
@@ -64,7 +65,7 @@ public final class InflightRegion implements AutoCloseable {
         }
         long stride = InflightLayout.strideBytes(description.queueSize(), packed);
         return new InflightBlock(
-                mapping.hostAddress() + queueIndex * stride, description.queueSize(), InflightFaults.NONE);
+                mapping.hostAddress() + queueIndex * stride, description.queueSize(), ringIsNew, InflightFaults.NONE);
     }
 
     /** Unmaps. No queue may use a block of it any more. */

@@ -42,6 +42,8 @@ final class PackedRecovery {
     long nextCounter;
     int used;
 
+    private final BitSet free = new BitSet();
+
     /** The chains in flight in the order in which they were taken. */
     private List<Chain> chains = List.of();
 
@@ -79,13 +81,20 @@ final class PackedRecovery {
      * @return what is wrong with the block, so that nothing can be recovered from it; empty when all is well
      */
     String recover(PackedRingBase told, long ring) {
-        if (!whole.isInUse()) {
-            if (told.slotsBehind(ringSize) != 0) {
-                return "requests in flight that no in-flight region tells of";
-            }
+        boolean fresh = !whole.isInUse();
+        if (fresh) {
             PackedInflight.prepare(whole, PackedInflight.used(told.usedPosition(), told.usedWrap()));
         }
-        return read(ring);
+        String damage = read(ring);
+        if (damage.isEmpty() && (fresh || (whole.ringIsNew() && chains.isEmpty()))) {
+            used = PackedInflight.used(told.usedPosition(), told.usedWrap());
+            damage = told.slotsBehind(ringSize) == 0 ? "" : "requests in flight that no in-flight region tells of";
+        }
+        if (damage.isEmpty()) {
+            write();
+            isDone = true;
+        }
+        return damage;
     }
 
     private String read(long ring) {
@@ -105,16 +114,8 @@ final class PackedRecovery {
         boolean commits = newUsed != oldUsed && isPublished(ring, oldUsed);
         used = commits ? newUsed : oldUsed;
         freeHead = commits ? freeHeads & 0xffff : freeHeads >>> 16;
-        BitSet found = new BitSet(descCount);
-        String damage = findFree(found);
-        if (damage.isEmpty()) {
-            damage = findChains(found);
-        }
-        if (damage.isEmpty()) {
-            write(found);
-            isDone = true;
-        }
-        return damage;
+        String damage = findFree();
+        return damage.isEmpty() ? findChains() : damage;
     }
 
     private boolean isPosition(int usedField) {
@@ -134,19 +135,19 @@ final class PackedRecovery {
         return (int) (word >>> 16 & 0xffff);
     }
 
-    private String findFree(BitSet found) {
+    private String findFree() {
         for (int entry = freeHead; entry != descCount; entry = next[entry]) {
-            if (entry > descCount || found.get(entry)) {
+            if (entry > descCount || free.get(entry)) {
                 return "free list of the in-flight region leads nowhere";
             }
-            found.set(entry);
+            free.set(entry);
             next[entry] = nextOf(HostMemory.getLong(desc(block, entry) + PACKED_DESC_INFLIGHT));
         }
         return "";
     }
 
-    /** Entries that are not free are in flight; {@code free} stays as it is. */
-    private String findChains(BitSet free) {
+    /** Entries that are not free are in flight. */
+    private String findChains() {
         BitSet found = (BitSet) free.clone();
         List<Chain> inFlight = new ArrayList<>();
         for (int entry = free.nextClearBit(0); entry < descCount; entry = free.nextClearBit(entry + 1)) {
@@ -203,7 +204,7 @@ final class PackedRecovery {
     }
 
     /** The used position comes last: until then the next recovery finds the same. */
-    private void write(BitSet free) {
+    private void write() {
         for (int entry = free.nextSetBit(0); entry >= 0; entry = free.nextSetBit(entry + 1)) {
             HostMemory.putByteRelease(desc(block, entry) + PACKED_DESC_INFLIGHT, (byte) 0);
             faults.reached(InflightPoint.RECOVERY_ENTRY_CLEARED);

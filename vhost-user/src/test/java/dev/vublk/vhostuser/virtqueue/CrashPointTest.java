@@ -154,7 +154,7 @@ final class CrashPointTest {
         }
 
         private Virtqueue newDevice() {
-            InflightBlock tracked = new InflightBlock(block, blockSize, this::reached);
+            InflightBlock tracked = new InflightBlock(block, blockSize, false, this::reached);
             Virtqueue device = Virtqueue.of(new VirtqueueSetup(
                     0,
                     size,

@@ -72,7 +72,7 @@ final class SplitInflightTest {
                 -1,
                 false,
                 memory.snapshot(),
-                new InflightBlock(block, SIZE, InflightFaults.NONE),
+                new InflightBlock(block, SIZE, false, InflightFaults.NONE),
                 null));
     }
 
@@ -320,7 +320,8 @@ final class SplitInflightTest {
         HostMemory.putU16(block + DESC_NUM, 2 * SIZE);
         HostMemory.putByte(desc(SIZE) + SPLIT_DESC_INFLIGHT, (byte) 1);
 
-        SplitInflight inflight = new SplitInflight(new InflightBlock(block, 2 * SIZE, InflightFaults.NONE), SIZE);
+        SplitInflight inflight =
+                new SplitInflight(new InflightBlock(block, 2 * SIZE, false, InflightFaults.NONE), SIZE);
 
         assertThat(inflight.recover(0)).contains("beyond the descriptor table");
         assertThat(inflight.hasRecovered()).isFalse();
