@@ -49,6 +49,9 @@ final class SimulatedGuest implements AutoCloseable {
     /** What each ring was begun with last, or what GET_VRING_BASE said since. */
     private final int[] bases;
 
+    /** All rings have been started by the present back end. */
+    private boolean ringsRun;
+
     private boolean makesRequests;
     private long stampCount;
     private long completed;
@@ -179,6 +182,7 @@ final class SimulatedGuest implements AutoCloseable {
     void begin(SimulatedRequest request) {
         request.begunAt = world.step();
         request.errorsBefore = disk.errorCount();
+        request.syncErrorsBefore = syncErrorsBefore;
         switch (request.type) {
             case SimulatedRequest.IN -> request.read = model.beginRead(request.first, request.count);
             case SimulatedRequest.OUT, SimulatedRequest.WRITE_ZEROES ->
@@ -257,8 +261,8 @@ final class SimulatedGuest implements AutoCloseable {
         }
         boolean mayFail = request.type != SimulatedRequest.GET_ID && disk.errorCount() > request.errorsBefore;
         boolean flushes = request.type != SimulatedRequest.IN && request.type != SimulatedRequest.DISCARD;
-        // Once a sync has failed every flush of this process fails.
-        mayFail |= flushes && disk.syncErrorCount() > syncErrorsBefore;
+        // Once a sync has failed every flush of that process fails.
+        mayFail |= flushes && disk.syncErrorCount() > request.syncErrorsBefore;
         if (status != 1 || !mayFail) {
             throw world.fail(request + " ended with status " + status + " for no reason");
         }
@@ -272,6 +276,7 @@ final class SimulatedGuest implements AutoCloseable {
         if (UnixSocket.pair(sockets) < 0) {
             throw new IOException("socketpair");
         }
+        ringsRun = false;
         backEnd.serve(sockets[1]);
         frontend = VhostUserFrontend.over(sockets[0], (fd, events) -> world.awaitReady(fd, events));
         frontend.setOwner();
@@ -297,6 +302,8 @@ final class SimulatedGuest implements AutoCloseable {
         for (SimulatedQueue queue : queues) {
             start(queue, baseAfterReconnect(queue));
         }
+        frontend.getFeatures(); // When it answers it has taken all that was said before.
+        ringsRun = true;
         makesRequests = true;
     }
 
@@ -431,7 +438,12 @@ final class SimulatedGuest implements AutoCloseable {
 
     /** The back end was killed while the machine runs on. */
     void onKilled() {
-        queues.forEach(SimulatedQueue::onKilled);
+        for (SimulatedQueue queue : queues) {
+            EventFd.drain(queue.errFd());
+            if (ringsRun) {
+                EventFd.drain(queue.kickFd()); // It took the kick, and did not get round to look.
+            }
+        }
     }
 
     void checkNoErrorSignal() {

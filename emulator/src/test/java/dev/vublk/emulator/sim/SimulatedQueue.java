@@ -194,12 +194,6 @@ final class SimulatedQueue implements AutoCloseable {
         }
     }
 
-    /** The process at the other end was killed: what it was told and did not get round to is lost with it. */
-    void onKilled() {
-        EventFd.drain(kickFd);
-        EventFd.drain(errFd);
-    }
-
     /** Puts a request into guest memory and the ring. Returns false when there is no room for it. */
     private boolean add(SimulatedRequest request) {
         byte[] readable = readable(request);
