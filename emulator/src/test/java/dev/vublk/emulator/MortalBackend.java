@@ -207,6 +207,16 @@ public final class MortalBackend implements AutoCloseable {
         }
 
         @Override
+        public void translated(int queueIndex, long[] misses, long[] refused) {
+            device.translated(queueIndex, misses, refused);
+        }
+
+        @Override
+        public void awaitUnused(int queueIndex, long firstIova, long lastIova) {
+            device.awaitUnused(queueIndex, firstIova, lastIova);
+        }
+
+        @Override
         public void extendMemory(GuestMemory memory) {
             device.extendMemory(memory);
         }

@@ -34,7 +34,7 @@ final class SimulatedBackEnd {
     };
 
     /** Guests choose. */
-    private static final SessionOptions OPTIONS = new SessionOptions(true, false, false);
+    private static final SessionOptions OPTIONS = new SessionOptions(true, false, false, false);
 
     private final SimulatedWorld world;
     private final SimulatedDisk disk;

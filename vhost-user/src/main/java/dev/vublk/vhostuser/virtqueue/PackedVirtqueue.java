@@ -128,6 +128,9 @@ final class PackedVirtqueue extends Virtqueue {
         if (slotsInFlight == size) {
             return brokenBy("more descriptors available than the ring has");
         }
+        if (iotlb != null) {
+            iotlb.begin(chain);
+        }
         chain.clear(bufferId(first));
         return (flags(first) & VIRTQ_DESC_F_INDIRECT) != 0 ? walkTable(chain, first) : walk(chain, first);
     }
@@ -167,9 +170,9 @@ final class PackedVirtqueue extends Virtqueue {
         if (tableBytes == 0 || tableBytes % DESC_BYTES != 0 || tableBytes / DESC_BYTES > chainLengthMax) {
             return brokenBy("indirect table of a bad length");
         }
-        long table = memory().translate(HostMemory.getLong(address(availPosition) + DESC_ADDR), tableBytes);
+        long table = table(HostMemory.getLong(address(availPosition) + DESC_ADDR), tableBytes);
         if (table == GuestMemory.UNMAPPED) {
-            return brokenBy("indirect table outside guest memory");
+            return withoutTable();
         }
         for (long entry = table; entry < table + tableBytes; entry += DESC_BYTES) {
             long half = HostMemory.getLong(entry + DESC_LEN_ID_FLAGS);
@@ -209,6 +212,10 @@ final class PackedVirtqueue extends Virtqueue {
     }
 
     private int take(DescriptorChain chain, int slots) {
+        int walked = walked(chain);
+        if (walked != POPPED) {
+            return walked;
+        }
         chain.ringSlots = slots;
         slotsInFlight += slots;
         availPosition += slots;
@@ -230,7 +237,7 @@ final class PackedVirtqueue extends Virtqueue {
             firstUsed = used;
         } else {
             HostMemory.putLong(address, used);
-            logWritten(address, Long.BYTES);
+            logRing(address, Long.BYTES);
         }
         int slots = chain.ringSlots;
         slotsUnpublished += slots;
@@ -254,7 +261,7 @@ final class PackedVirtqueue extends Virtqueue {
         }
         // Release: the data and the used descriptors behind this one are visible before it.
         HostMemory.putLongRelease(firstUsedAddress, firstUsed);
-        logWritten(firstUsedAddress, Long.BYTES);
+        logRing(firstUsedAddress, Long.BYTES);
         slotsSinceSignal = Math.min(size, slotsSinceSignal + slotsUnpublished);
         slotsUnpublished = 0;
         // [E] Full fence: our descriptors are visible before we look at what the driver asks for; pairs with the
@@ -294,7 +301,7 @@ final class PackedVirtqueue extends Virtqueue {
     /** Both areas that the device writes are found by their addresses: log_guest_addr names but one. */
     private void putDeviceEvent(int event) {
         HostMemory.putInt(deviceEvent, event);
-        logWritten(deviceEvent, Integer.BYTES);
+        logRing(deviceEvent, Integer.BYTES);
     }
 
     @Override
