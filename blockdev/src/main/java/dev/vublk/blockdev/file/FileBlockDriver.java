@@ -58,11 +58,6 @@ public final class FileBlockDriver implements BlockDriver {
     }
 
     @Override
-    public int flush() {
-        return file.options.readOnly() || file.options.cacheMode().noFlush() ? 0 : file.flushes.flushAlone(file.fd);
-    }
-
-    @Override
     public synchronized void deactivate() {
         if (active) {
             ImageLock.release(file.fd);
