@@ -12,6 +12,9 @@ import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
  * a mapping being in it, so what requests in flight use is not looked for here but told by them.
  */
 public final class Iotlb {
+    /** The smallest page of an IOMMU. Everything is kept in whole ones, so that to know any byte of a page is to know the page. */
+    private static final long PAGE_BYTES = 4096;
+
     /** So many mappings are kept: 16 MiB if they are single pages far apart. A front end that tells of more wastes its time. */
     static final int MAPPINGS_MAX = 4096;
 
@@ -27,13 +30,16 @@ public final class Iotlb {
         return map;
     }
 
-    /** An UPDATE: the whole range has to lie in one region of memory. */
+    /** An UPDATE: whole pages, which have to lie in one region of memory. */
     public void update(IotlbMessage message, GuestMemory memory) throws VhostUserProtocolException {
         long host = message.sizeBytes() <= 0
                 ? GuestMemory.UNMAPPED
                 : memory.translateUser(message.userAddress(), message.sizeBytes());
         if (host == GuestMemory.UNMAPPED) {
             throw new VhostUserProtocolException("IOTLB update to outside the guest's memory");
+        }
+        if (((message.iova() | message.sizeBytes()) & (PAGE_BYTES - 1)) != 0) {
+            throw new VhostUserProtocolException("IOTLB update of less than a page");
         }
         if (message.wraps() || message.permission() < IotlbMessage.RO || message.permission() > IotlbMessage.RW) {
             throw new VhostUserProtocolException("IOTLB update of an impossible range or permission");
@@ -48,11 +54,11 @@ public final class Iotlb {
         map = changed.with(message.iova(), message.lastIova(), message.userAddress(), host, message.permission());
     }
 
-    /** An INVALIDATE. Queues may still use what they have read before. */
+    /** An INVALIDATE, of whole pages. Queues may still use what they have read before. */
     public void invalidate(long firstIova, long lastIova) {
         invalidations++;
         losses++;
-        map = map.without(firstIova, lastIova);
+        map = map.without(firstIova & -PAGE_BYTES, lastIova | (PAGE_BYTES - 1));
     }
 
     /** Forgets everything: the front end no longer tells what becomes invalid. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.vhostuser.virtqueue;
 
+import dev.vublk.vhostuser.memory.GuestMemory;
 import java.lang.foreign.Arena;
 import org.jspecify.annotations.Nullable;
 
@@ -11,8 +12,8 @@ import org.jspecify.annotations.Nullable;
  * <p>How the driver cut its request into buffers means nothing (virtio 1.2 section 2.7.4.1, free framing): the two halves
  * are byte streams. A device cuts its header off the first and its status off the second.
  *
- * <p>A chain with buffers that the guest's IOMMU does not let the device use seems to have nothing to read, and at most the end
- * of its writable part: room for an answer that it cannot be served.
+ * <p>A chain with buffers that the guest's IOMMU does not let the device use seems to have nothing to read, and of its writable
+ * part there is one buffer at most, the last byte: room for the answer that it cannot be served.
  */
 public final class DescriptorChain {
     private final IoVectors buffers;
@@ -86,12 +87,21 @@ public final class DescriptorChain {
         return true;
     }
 
-    /** Lets the chain look as the class comment says. */
-    void fault(boolean endFaulty) {
-        boolean hasEnd = !endFaulty && writableBytes > 0;
+    /**
+     * Lets the chain look as the class comment says.
+     *
+     * @param endHostAddress the last writable byte, or {@link GuestMemory#UNMAPPED}
+     * @param length of the whole writable part
+     */
+    void fault(long endHostAddress, long length) {
+        buffers.clear();
         readableCount = 0;
         readableBytes = 0;
-        writableBytes = hasEnd ? buffers.length(buffers.count() - 1) : 0;
+        writableBytes = 0;
+        if (endHostAddress != GuestMemory.UNMAPPED) {
+            add(endHostAddress, 1, true);
+            writableBytes = length;
+        }
     }
 
     /** Remembers where a buffer lies for the guest's IOMMU; returns false when the chain is too long. */

@@ -22,6 +22,9 @@ final class QueueIotlb {
     /** Translations asked for at once by a queue. Arbitrary; a read of 256 KiB in scattered pages needs as many. */
     static final int MISSES_MAX = 64;
 
+    /** Who changes a chain while it is walked again and again gets to know no more refusals than about that many. Arbitrary. */
+    private static final int REFUSED_MAX = 4 * MISSES_MAX;
+
     /** The smallest page of an IOMMU: what is asked for. */
     private static final long PAGE_BYTES = 4096;
 
@@ -36,9 +39,12 @@ final class QueueIotlb {
 
     private int missCount;
     private long[] refused = NONE;
+    /** Something in the chain is refused: of the rest only the last writable byte matters, where a device answers. */
     private boolean faulty;
-    /** The end of the writable part, where a device answers, is what was refused. */
-    private boolean endFaulty;
+
+    private boolean hasEnd;
+    private long endIova;
+    private long writableBytes;
 
     /** An indirect table that does not lie in one piece here is copied to here. */
     private @Nullable MemorySegment table;
@@ -53,7 +59,8 @@ final class QueueIotlb {
         map = shared.map();
         missCount = 0;
         faulty = false;
-        endFaulty = false;
+        hasEnd = false;
+        writableBytes = 0;
         chain.forgetIovas();
     }
 
@@ -65,12 +72,18 @@ final class QueueIotlb {
         if (!chain.noteIova(iova, lengthBytes)) {
             return false;
         }
-        int permission = writable ? IotlbMessage.WO : IotlbMessage.RO;
-        if (Long.compareUnsigned(iova + lengthBytes - 1, iova) < 0) {
-            refuse(writable); // Round the end of the address space: no page is there to be asked for.
-            return true;
+        boolean wraps = Long.compareUnsigned(iova + lengthBytes - 1, iova) < 0;
+        if (writable) {
+            hasEnd = !wraps;
+            endIova = iova + lengthBytes - 1;
+            writableBytes += lengthBytes;
         }
-        endFaulty = false;
+        faulty |= wraps; // Round the end of the address space: no page is there to be asked for.
+        return faulty || addPieces(chain, iova, lengthBytes, writable);
+    }
+
+    private boolean addPieces(DescriptorChain chain, long iova, long lengthBytes, boolean writable) {
+        int permission = writable ? IotlbMessage.WO : IotlbMessage.RO;
         long at = iova;
         long left = lengthBytes;
         while (left > 0 && missCount < MISSES_MAX) {
@@ -79,13 +92,12 @@ final class QueueIotlb {
             if (mapping == IovaMap.UNMAPPED) {
                 piece = Math.min(left, PAGE_BYTES - (at & (PAGE_BYTES - 1)));
                 if (isRefused(at, permission)) {
-                    refuse(writable);
-                } else {
-                    miss(at, permission);
+                    faulty = true;
+                    return true;
                 }
+                miss(at, permission);
             } else {
                 piece = Math.min(left, map.bytesFrom(mapping, at));
-                endFaulty = false;
                 if (!chain.addPiece(map.hostAddress(mapping, at), piece, writable)) {
                     return false;
                 }
@@ -140,11 +152,6 @@ final class QueueIotlb {
         return present;
     }
 
-    private void refuse(boolean writable) {
-        faulty = true;
-        endFaulty = writable;
-    }
-
     private void miss(long iova, int permission) {
         long miss = encode(iova, permission);
         for (int i = 0; i < missCount; i++) {
@@ -176,13 +183,28 @@ final class QueueIotlb {
 
     /** The walk is over. Returns {@link Virtqueue#UNTRANSLATED}, or {@link Virtqueue#POPPED}: the chain can be taken. */
     int end(DescriptorChain chain) {
+        if (faulty) {
+            return endFaulty(chain);
+        }
         if (missCount > 0) {
             return Virtqueue.UNTRANSLATED;
         }
-        if (faulty) {
-            chain.fault(endFaulty);
-        }
         refused = NONE; // Next time it may be mapped.
+        return Virtqueue.POPPED;
+    }
+
+    private int endFaulty(DescriptorChain chain) {
+        missCount = 0;
+        int mapping = hasEnd ? map.find(endIova, IotlbMessage.WO) : IovaMap.UNMAPPED;
+        if (mapping != IovaMap.UNMAPPED) {
+            chain.fault(map.hostAddress(mapping, endIova), writableBytes);
+        } else if (hasEnd && !isRefused(endIova, IotlbMessage.WO) && refused.length < REFUSED_MAX) {
+            miss(endIova, IotlbMessage.WO);
+            return Virtqueue.UNTRANSLATED;
+        } else {
+            chain.fault(GuestMemory.UNMAPPED, 0);
+        }
+        refused = NONE;
         return Virtqueue.POPPED;
     }
 
@@ -191,8 +213,10 @@ final class QueueIotlb {
         return Arrays.copyOf(misses, missCount);
     }
 
-    /** What of it the IOMMU refuses; the next walk believes that. */
-    void refused(long... newRefused) {
-        refused = newRefused;
+    /** What of it the IOMMU refuses; the walks of this chain believe that. */
+    void refused(long... more) {
+        long[] all = Arrays.copyOf(refused, refused.length + more.length);
+        System.arraycopy(more, 0, all, refused.length, more.length);
+        refused = all;
     }
 }
