@@ -4,8 +4,8 @@ package dev.vublk.emulator.sim;
 import dev.vublk.blockdev.BlockChannel;
 import dev.vublk.blockdev.BlockDriver;
 import dev.vublk.emulator.EmulatorUnderTest;
-import dev.vublk.emulator.UndisputedDisk;
 import dev.vublk.emulator.MortalDevice;
+import dev.vublk.emulator.UndisputedDisk;
 import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
 import dev.vublk.emulator.iothread.LoopControlContext;
 import dev.vublk.emulator.iothread.PollSettings;
@@ -25,7 +25,7 @@ import org.jspecify.annotations.Nullable;
 /** One life of the process: its loops, its opened disk, and the session that it serves. All but the loops is real. */
 final class SimulatedBackEnd {
     /** Guests choose. */
-    private static final SessionOptions OPTIONS = new SessionOptions(true, false, false);
+    private static final SessionOptions OPTIONS = new SessionOptions(true, false, false, false);
 
     private static final int IMMORTAL = -1;
 
