@@ -58,6 +58,9 @@ final class VirtioBlkRequest implements AutoCloseable {
     boolean answered;
     int usedBytes;
 
+    /** With {@link IovaUse}: where it is there. */
+    int placeInFlight;
+
     VirtioBlkRequest(int slotIndex, int bufferCountMax, int rangesMax) {
         this.slotIndex = slotIndex;
         chain = new DescriptorChain(arena, bufferCountMax);
