@@ -76,9 +76,7 @@ final class VirtioBlkRequest implements AutoCloseable {
 
     /** What it takes now. */
     long bytes() {
-        return HEAP_BYTES
-                + (long) RANGE_BYTES * rangeFlags.length
-                + chain.buffers().allocatedBytes();
+        return HEAP_BYTES + (long) RANGE_BYTES * rangeFlags.length + chain.allocatedBytes();
     }
 
     @Override
