@@ -5,12 +5,12 @@ import dev.vublk.blockdev.BlockChannel;
 import dev.vublk.blockdev.BlockDriver;
 import dev.vublk.emulator.EmulatorUnderTest;
 import dev.vublk.emulator.MortalDevice;
+import dev.vublk.emulator.UndisputedDisk;
 import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
 import dev.vublk.emulator.iothread.LoopControlContext;
 import dev.vublk.emulator.iothread.PollSettings;
 import dev.vublk.emulator.iothread.SimulatedLoop;
 import dev.vublk.emulator.virtioblk.DiskCapacity;
-import dev.vublk.emulator.virtioblk.DiskPossession;
 import dev.vublk.emulator.virtioblk.VirtioBlkDevice;
 import dev.vublk.vhostuser.VhostUserDevice;
 import dev.vublk.vhostuser.session.SessionOptions;
@@ -24,18 +24,6 @@ import org.jspecify.annotations.Nullable;
 
 /** One life of the process: its loops, its opened disk, and the session that it serves. All but the loops is real. */
 final class SimulatedBackEnd {
-    /** The disk is always this back end's; nothing migrates here. */
-    private static final DiskPossession POSSESSION = new DiskPossession() {
-        @Override
-        public void take() {}
-
-        @Override
-        public void handOver() {}
-
-        @Override
-        public void leave() {}
-    };
-
     /** Guests choose. */
     private static final SessionOptions OPTIONS = new SessionOptions(true, false, false);
 
@@ -121,7 +109,7 @@ final class SimulatedBackEnd {
                         channels,
                         driver.limits(),
                         capacity,
-                        POSSESSION,
+                        new UndisputedDisk(),
                         EmulatorUnderTest.SETTINGS),
                 this::reached);
     }
