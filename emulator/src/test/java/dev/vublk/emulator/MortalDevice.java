@@ -34,6 +34,16 @@ public record MortalDevice(VirtioBlkDevice device, InflightFaults faults) implem
     }
 
     @Override
+    public void translated(int queueIndex, long[] misses, long[] refused) {
+        device.translated(queueIndex, misses, refused);
+    }
+
+    @Override
+    public void awaitUnused(int queueIndex, long firstIova, long lastIova) {
+        device.awaitUnused(queueIndex, firstIova, lastIova);
+    }
+
+    @Override
     public int queueCountMax() {
         return device.queueCountMax();
     }

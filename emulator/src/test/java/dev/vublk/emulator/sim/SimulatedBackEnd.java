@@ -25,7 +25,7 @@ import org.jspecify.annotations.Nullable;
 /** One life of the process: its loops, its opened disk, and the session that it serves. All but the loops is real. */
 final class SimulatedBackEnd {
     /** Guests choose. */
-    private static final SessionOptions OPTIONS = new SessionOptions(true, false, false);
+    private static final SessionOptions OPTIONS = new SessionOptions(true, false, false, false);
 
     private static final int IMMORTAL = -1;
 
