@@ -390,6 +390,8 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
                     atPassEnd();
                 } catch (InternalError e) {
                     onMemoryGone(e);
+                } catch (RuntimeException e) {
+                    onFailure(e); // And it is retired all the same.
                 }
             }
             retire(next);
@@ -487,6 +489,8 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
             }
         } catch (InternalError e) {
             onMemoryGone(e);
+        } catch (RuntimeException e) {
+            onFailure(e); // Whoever waits for the queue to stop must not wait for ever.
         }
     }
 
