@@ -221,7 +221,7 @@ class DiskSpecTest {
                 "image=a,socket=s,locking=1 | locking: '1' is none of [on, deferred, off]",
                 "image=a,socket=s,discard=maybe | discard: 'maybe' is neither unmap nor ignore",
                 "image=a,socket=s,cache=fast | cache: 'fast' is none of [none, writeback, writethrough, directsync, unsafe]",
-                "image=a,socket=s,engine=aio | engine: 'aio' is none of [auto, io_uring, threads]",
+                "image=a,socket=s,engine=aio | engine: 'aio' is none of [auto, io_uring, threads, mmap]",
                 "image=a,socket=s,socket-mode=rw | socket-mode: 'rw' is no octal mode such as 0660",
                 "image=a,socket=s,socket-mode=1777 | socket-mode: '1777' is no octal mode such as 0660",
                 "image=a,socket=s,socket-owner=no-such | socket-owner: there is no user 'no-such'; give a name or a number",
@@ -260,7 +260,7 @@ class DiskSpecTest {
                 assertThat(e).hasMessageStartingWith("--" + key + ": ").hasMessageNotContaining("no such key");
             }
         }
-        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(34);
+        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(35);
     }
 
     @Test
