@@ -145,6 +145,8 @@ class DiskSpecTest {
         assertThat(parse("image=a,socket=s").session()).isEqualTo(SessionOptions.DEFAULT);
         assertThat(parse("image=a,socket=s,in-order").session())
                 .isEqualTo(new SessionOptions(true, false, false, false));
+        assertThat(parse("image=a,socket=s,access-platform").session())
+                .isEqualTo(new SessionOptions(false, false, false, true));
         assertThat(parse("image=a,socket=s,order-platform").session())
                 .isEqualTo(new SessionOptions(false, true, false, false));
         assertThat(parse("image=a,socket=s,in-band=on").session())
@@ -258,7 +260,7 @@ class DiskSpecTest {
                 assertThat(e).hasMessageStartingWith("--" + key + ": ").hasMessageNotContaining("no such key");
             }
         }
-        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(34);
+        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(35);
     }
 
     @Test

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
@@ -19,6 +20,7 @@ final class Guest {
     private static final int LIMIT_S = 240;
 
     private final List<String> command;
+    private final List<String> moreArguments = new ArrayList<>();
     private final Map<String, String> environment = new HashMap<>();
     private final boolean isQemu;
 
@@ -71,6 +73,12 @@ final class Guest {
         return this;
     }
 
+    /** More arguments for QEMU. */
+    Guest withQemuArguments(String... arguments) {
+        moreArguments.addAll(List.of(arguments));
+        return this;
+    }
+
     /** Lets QEMU take packed rings, or not; a UML guest takes what is offered. The guest makes sure that it has that kind. */
     Guest withPackedRings(boolean on) {
         rings = on ? "packed" : "split";
@@ -91,8 +99,10 @@ final class Guest {
 
     Running start() throws IOException {
         Path output = Files.createTempFile("vublk-guest", ".out");
+        List<String> all = new ArrayList<>(command);
+        all.addAll(moreArguments);
         ProcessBuilder builder =
-                new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output.toFile());
+                new ProcessBuilder(all).redirectErrorStream(true).redirectOutput(output.toFile());
         builder.environment().putAll(environment);
         builder.environment().put("GUEST_RINGS", rings);
         if (isQemu && rings.equals("packed")) {
