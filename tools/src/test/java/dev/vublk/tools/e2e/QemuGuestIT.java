@@ -103,13 +103,13 @@ class QemuGuestIT {
      * invalid now and then, rings too; and a ring of 1024 descriptors lies in scattered pages.
      */
     @ParameterizedTest
-    @CsvSource({"DMA, iommu.strict=1, packed=off", "DMA-FQ, iommu.strict=0, 'packed=on,queue-size=1024'"})
-    void shouldServeThroughTheGuestsIommu(String domain, String mode, String rings) throws Exception {
+    @CsvSource({"DMA, iommu.strict=1, false, 128", "DMA-FQ, iommu.strict=0, true, 1024"})
+    void shouldServeThroughTheGuestsIommu(String domain, String mode, boolean packed, int size) throws Exception {
         try (VublkProcess vublk = export("--access-platform", "--iothreads", "2", "--packed", "on")) {
             Guest.qemu("iommu", socket)
                     .with("GUEST_APPEND", "intel_iommu=on " + mode)
-                    .with("GUEST_DISK_OPTIONS", "num-queues=2,iommu_platform=on,ats=on," + rings)
-                    .withPackedRings(false) // They are chosen above.
+                    .with("GUEST_DISK_OPTIONS", "num-queues=2,iommu_platform=on,ats=on,queue-size=" + size)
+                    .withPackedRings(packed)
                     .withScriptEnvironment("DOMAIN=" + domain)
                     .withQemuArguments("-device", "intel-iommu,intremap=off,device-iotlb=on")
                     .succeeds();
