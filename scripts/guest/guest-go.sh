@@ -34,5 +34,14 @@ if [ "$LOAD_VIRTIO_BLK" = 1 ]; then
     finish 126
   fi
 fi
+if [ -n "$RINGS" ]; then
+  (
+    # shellcheck source=scripts/guest/tests/lib.sh
+    . /run/rig/lib.sh
+    for disk in /sys/block/vd*; do
+      [ ! -e "$disk" ] || check_rings "$RINGS" "${disk##*/}"
+    done
+  ) || finish 1
+fi
 sh /run/rig/script </dev/null 2>&1
 finish $?

@@ -20,7 +20,13 @@ done
 
 echo @@BEGIN@@
 status=126
-if [ -b /dev/vda ]; then
+if [ -n "$RINGS" ] && [ -b /dev/vda ] && ! (
+  # shellcheck source=scripts/guest/tests/lib.sh
+  . /run/rig/lib.sh
+  check_rings "$RINGS"
+); then
+  status=1
+elif [ -b /dev/vda ]; then
   sh /run/rig/script </dev/null 2>&1
   status=$?
 else

@@ -26,6 +26,7 @@ environment:
   GUEST_MOVES=1         how often it is moved
   GUEST_ENV="A=1 B=2"   environment for SCRIPT
   GUEST_LOG=FILE        the guest's whole console goes here in the end
+  GUEST_RINGS=          packed or split: the guest fails when its driver uses the other kind (QEMU: packed=on)
   GUEST_DISK_OPTIONS=   properties of the vhost-user-blk-pci device, e.g. num-queues=4
   GUEST_MACHINE=q35     QEMU's machine type with its properties
 
@@ -48,6 +49,7 @@ fi
 memory=${GUEST_MEM:-400M} limit=${GUEST_LIMIT:-180} moves=${GUEST_MOVES:-1}
 need_number GUEST_LIMIT "$limit"
 need_number GUEST_MOVES "$moves"
+read_rings
 # QEMU before 9.0 loses writes of an emulated processor while it migrates memory that is a multiple of 256 KiB ("physmem: Fix
 # migration dirty bitmap coherency with TCG memory access"): it takes a short cut for that. So there is a little more of it.
 memory_bytes=$(($(numfmt --from=iec "$memory") + 8192))
@@ -77,6 +79,7 @@ make_initramfs() {
   {
     echo "BOOT_MODULES='$boot_modules'"
     echo "GUEST_ENV=$(quote "${GUEST_ENV:-}")"
+    echo "RINGS=$rings"
   } >"$root/config"
   (cd "$root" && find . | cpio -o -H newc --quiet) >"$run/initrd"
   rm -rf "$root"

@@ -21,6 +21,7 @@ environment:
   GUEST_SHARE=DIR       directory seen by the guest at /run/share, read-write
   GUEST_ENV="A=1 B=2"   environment for SCRIPT
   GUEST_LOG=FILE        the guest's whole console goes here in the end
+  GUEST_RINGS=          packed or split: the guest fails when its driver uses the other kind (see packed=on below)
   GUEST_MODULES="a b"   kernel modules to load first (SCRIPT can: load-module NAME)
   GUEST_VIRTIO_BLK=1    0: leave loading virtio_blk to SCRIPT
   GUEST_DISK_OPTIONS=   properties of every vhost-user-blk-pci device, e.g. num-queues=4,packed=on
@@ -48,6 +49,7 @@ fi
 
 memory=${GUEST_MEM:-512M} limit=${GUEST_LIMIT:-180} reconnect=${GUEST_RECONNECT:-1}
 need_number GUEST_LIMIT "$limit"
+read_rings
 need_number GUEST_RECONNECT "$reconnect"
 need_command qemu-system-x86_64 busybox cpio setsid
 need_file "$VUBLK_GUEST_DIR/kernel/complete"

@@ -77,6 +77,15 @@ start_rig() {
   : >"$run/console"
 }
 
+# Reads GUEST_RINGS into $rings.
+read_rings() {
+  rings=${GUEST_RINGS:-}
+  case $rings in
+    '' | packed | split) ;;
+    *) die "GUEST_RINGS must be packed or split, not '$rings'" ;;
+  esac
+}
+
 # put_script SCRIPT: puts what every guest needs into $run.
 put_script() {
   cp "$1" "$run/script"
@@ -88,6 +97,7 @@ put_script() {
     echo "MODULES=$(quote "${GUEST_MODULES:-}")"
     echo "GUEST_ENV=$(quote "${GUEST_ENV:-}")"
     echo "LOAD_VIRTIO_BLK=${GUEST_VIRTIO_BLK:-1}"
+    echo "RINGS=$rings"
   } >"$run/config"
 }
 

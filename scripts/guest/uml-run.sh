@@ -18,6 +18,7 @@ environment:
   GUEST_SHARE=DIR       directory seen by the guest at /run/share, read-write
   GUEST_ENV="A=1 B=2"   environment for SCRIPT
   GUEST_LOG=FILE        the guest's whole console goes here in the end
+  GUEST_RINGS=          packed or split: the guest fails when its driver uses the other kind (it takes packed ones when offered)
   GUEST_MODULES="a b"   kernel modules to load first
   GUEST_UML=linux.uml   the kernel; one with everything built in needs GUEST_VIRTIO_BLK=0
   GUEST_VIRTIO_BLK=1    0: leave loading virtio_blk to SCRIPT
@@ -40,6 +41,7 @@ fi
 
 memory=${GUEST_MEM:-512M} limit=${GUEST_LIMIT:-120}
 need_number GUEST_LIMIT "$limit"
+read_rings
 uml=${GUEST_UML:-linux.uml}
 need_command "$uml" busybox setsid
 read_sockets "$1"

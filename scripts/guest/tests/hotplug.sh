@@ -1,7 +1,8 @@
 # For a disk that is unplugged and plugged in again (QEMU only; scripts/guest/hotplug.sh does it). In the shared
 # directory it makes the files "ready" (unplug now), "unplugged" (plug the same image in again) and "plugged".
 # Destroys the first 4 MiB.
-# environment: WAIT=60 seconds for each step, CYCLES=1 how often (the files of cycle 2 are "ready2" ...)
+# environment: WAIT=60 seconds for each step, CYCLES=1 how often (the files of cycle 2 are "ready2" ...),
+#              PLUGGED_RINGS=packed|split what the disk that was plugged in has, empty for any
 # shellcheck shell=sh source=scripts/guest/tests/lib.sh
 . /run/rig/lib.sh
 
@@ -28,6 +29,7 @@ while [ $cycle -le "${CYCLES:-1}" ]; do
   say "unplugged"
   touch "/run/share/unplugged$suffix"
   wait_until "the disk did not come back" [ -b "$DISK" ]
+  [ -z "${PLUGGED_RINGS:-}" ] || check_rings "$PLUGGED_RINGS"
   check "read after" dd if="$DISK" of=/tmp/read bs=1M count=4 iflag=direct
   check "other data after" cmp /tmp/data /tmp/read
   say "plugged, same data"

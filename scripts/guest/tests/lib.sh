@@ -47,6 +47,13 @@ drop_caches() {
   echo 1 >/proc/sys/vm/drop_caches
 }
 
+# check_rings packed|split [DISK]: that the driver uses rings of that kind (VIRTIO_F_RING_PACKED).
+check_rings() {
+  rings_disk=${2:-$DISK}
+  if has_feature 34 "$rings_disk"; then rings=packed; else rings=split; fi
+  [ "$rings" = "$1" ] || fail "$rings_disk has $rings rings, not $1 ones"
+}
+
 # has_feature BIT [DISK]: whether driver and device agreed on a virtio feature.
 has_feature() {
   feature_disk=${2:-$DISK}

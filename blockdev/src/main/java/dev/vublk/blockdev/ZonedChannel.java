@@ -23,6 +23,12 @@ public interface ZonedChannel {
     int resetAll();
 
     /**
+     * As {@link BlockChannel#writev}, for a request that was in flight when an earlier life of this process ended, which may
+     * have carried it out: where a sequential zone is written already and holds just this data, that is a success.
+     */
+    int writeAgain(long offsetBytes, long iovAddress, int iovCount, long lengthBytes, boolean fua);
+
+    /**
      * Writes at the write pointer of the zone that begins at {@code zoneOffsetBytes}; the other parameters are those of
      * {@link BlockChannel#writev}.
      *

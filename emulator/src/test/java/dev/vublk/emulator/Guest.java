@@ -4,11 +4,14 @@ package dev.vublk.emulator;
 import dev.vublk.vhostuser.frontend.FrontendInflight;
 import dev.vublk.vhostuser.frontend.FrontendMemory;
 import dev.vublk.vhostuser.frontend.VhostUserFrontend;
+import dev.vublk.vhostuser.linux.SharedMapping;
+import dev.vublk.vhostuser.memory.HostMemory;
 import dev.vublk.vhostuser.protocol.ProtocolFeature;
 import dev.vublk.vhostuser.virtqueue.VirtioFeature;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /** A virtual machine with its memory, connected to a disk's socket and negotiated, without any queue yet. One thread. */
@@ -104,6 +107,19 @@ public final class Guest implements AutoCloseable {
             throw new AssertionError("the back end refuses its own in-flight region");
         }
         return this;
+    }
+
+    /**
+     * Makes the region of queue 0, which must be split and drained, say that {@code head} alone is in flight since the ring's
+     * used index was 0: as a back end leaves it that dies before it has returned its first request.
+     */
+    public void markInflight(int head) {
+        FrontendInflight region = Objects.requireNonNull(inflight, "not tracked");
+        long bytes = region.description().mmapSizeBytes();
+        long block = SharedMapping.map(region.fd(), region.description().mmapOffsetBytes(), bytes);
+        HostMemory.putU16Release(block + 14, 0); // used_idx
+        HostMemory.putLong(block + 16 + 16L * head, 1); // desc[head].inflight
+        SharedMapping.unmap(block, bytes);
     }
 
     /** Hangs up if need be and connects anew, as QEMU does when its back end went away. Queues have to be restarted. */

@@ -141,6 +141,12 @@ public final class GuestRequest {
         return this;
     }
 
+    /** Where the device puts the status, once the request has been submitted. */
+    public long statusAddress() {
+        int last = bufferLengths().length - 1;
+        return bufferAddresses()[last] + bufferLengths()[last] - 1;
+    }
+
     boolean isIndirect() {
         return indirect;
     }

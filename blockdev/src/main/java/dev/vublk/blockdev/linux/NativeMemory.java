@@ -45,6 +45,12 @@ public final class NativeMemory {
         MemorySegment.copy(ALL, sourceAddress, ALL, targetAddress, lengthBytes);
     }
 
+    public static boolean equals(long firstAddress, long secondAddress, long lengthBytes) {
+        return MemorySegment.mismatch(
+                        ALL, firstAddress, firstAddress + lengthBytes, ALL, secondAddress, secondAddress + lengthBytes)
+                < 0;
+    }
+
     public static void zero(long address, long lengthBytes) {
         ALL.asSlice(address, lengthBytes).fill((byte) 0);
     }

@@ -124,6 +124,13 @@ final class ZoneTable {
         return startBytes(zone) + writtenBytes(words.get(zone));
     }
 
+    /** Whether all of a range, which is not empty, lies in the written part of a sequential zone. */
+    boolean isWritten(int zone, long offsetBytes, long lengthBytes) {
+        return lengthBytes > 0
+                && condition(words.get(zone)) != BLK_ZONE_COND_OFFLINE
+                && offsetBytes + lengthBytes <= writtenEndBytes(zone);
+    }
+
     /**
      * Begins a write to a sequential zone, which may open it: 0, or why it must not be. After 0, {@link #endWrite} follows.
      */

@@ -84,6 +84,29 @@ abstract sealed class ZonedBlockChannel implements BlockChannel, ZonedChannel
     }
 
     @Override
+    public final int writeAgain(long offsetBytes, long iovAddress, int iovCount, long lengthBytes, boolean fua) {
+        if (!readOnly && holds(offsetBytes, iovAddress, lengthBytes)) {
+            return fua ? flush() : 0; // Nobody knows how far the earlier life came with that.
+        }
+        return writev(offsetBytes, iovAddress, iovCount, lengthBytes, fua);
+    }
+
+    /** Whether a sequential zone is written there, with these bytes. */
+    private boolean holds(long offsetBytes, long iovAddress, long lengthBytes) {
+        int zone = table.zoneOf(offsetBytes);
+        if (table.isConventional(zone)) {
+            return false;
+        }
+        RangeLock.Range lock = lock(zone);
+        try {
+            return table.isWritten(zone, offsetBytes, lengthBytes)
+                    && StoredData.equals(disk, offsetBytes, iovAddress, lengthBytes);
+        } finally {
+            unlock(lock);
+        }
+    }
+
+    @Override
     public final long append(long zoneOffsetBytes, long iovAddress, int iovCount, long lengthBytes, boolean fua) {
         if (readOnly) {
             return -Errno.EROFS;

@@ -196,6 +196,54 @@ final class EmulatedZonesTest {
         }
     }
 
+    private static int writeAgain(TestDisk disk, long offsetBytes, byte[] data, int... lengths) {
+        try (TestVector vector = TestVector.of(lengths.length == 0 ? new int[] {data.length} : lengths)) {
+            vector.put(data);
+            return disk.loop.run(() ->
+                    zonesOf(disk).writeAgain(offsetBytes, vector.iov(), vector.count(), vector.lengthBytes(), true));
+        }
+    }
+
+    /** A write that was in flight when the process was killed is done once, whether it had been carried out or not. */
+    @ParameterizedTest
+    @ValueSource(strings = {"WRITEBACK", "NONE"})
+    void shouldTellAReplayFromAWriteAtTheWrongPlace(CacheMode mode) throws Exception {
+        byte[] first = data(100_352, 1);
+        byte[] second = data(8192, 2);
+        try (TestDisk disk = open(options(mode, false, zones()))) {
+            assertThat(writeAgain(disk, 2 * ZONE, first)).as("not done yet").isZero();
+            assertThat(zone(disk, 2).written()).isEqualTo(first.length);
+            assertThat(writeAgain(disk, 2 * ZONE, first)).as("done already").isZero();
+            assertThat(writeAgain(disk, 2 * ZONE, first, 300, 0, 70_000, 30_052))
+                    .as("in other pieces")
+                    .isZero();
+            assertThat(disk.write(2 * ZONE + first.length, second, false)).isZero();
+            assertThat(writeAgain(disk, 2 * ZONE, first))
+                    .as("and so is one behind it")
+                    .isZero();
+            assertThat(zone(disk, 2).written()).isEqualTo(first.length + second.length);
+            byte[] other = first.clone();
+            other[first.length - 1] ^= 1;
+            assertThat(writeAgain(disk, 2 * ZONE, other)).as("other data").isEqualTo(-Errno.ESPIPE);
+            assertThat(disk.write(2 * ZONE, first, false)).as("no replay").isEqualTo(-Errno.ESPIPE);
+            assertThat(writeAgain(disk, 2 * ZONE + first.length + 4096, Arrays.copyOfRange(second, 4096, 8192)))
+                    .as("within one that was done")
+                    .isZero();
+            assertThat(writeAgain(disk, 2 * ZONE + first.length + 4096, second))
+                    .as("across the pointer")
+                    .isEqualTo(-Errno.ESPIPE);
+            assertThat(operate(disk, ZoneOperation.FINISH, 2)).isZero();
+            assertThat(writeAgain(disk, 2 * ZONE, first)).as("full since").isZero();
+            assertThat(operate(disk, ZoneOperation.RESET, 2)).isZero();
+            assertThat(writeAgain(disk, 2 * ZONE + first.length, second))
+                    .as("what a reset took is not there")
+                    .isEqualTo(-Errno.ESPIPE);
+            assertThat(writeAgain(disk, 0, first)).as("conventional").isZero();
+            assertThat(writeAgain(disk, 0, second)).as("conventional").isZero();
+            assertThat(disk.read(0, second.length)).isEqualTo(second);
+        }
+    }
+
     @Test
     void shouldNotMoveThePointerWhenTheDiskFails() throws Exception {
         failing = operation -> operation == Operation.WRITE;

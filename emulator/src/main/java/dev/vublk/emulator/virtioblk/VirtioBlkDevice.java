@@ -42,6 +42,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
     private final WriteCache writeCache;
     private final byte[] serial;
     private final @Nullable VirtioBlkQueue[] queues;
+    private final RequestMemory requestMemory = new RequestMemory();
     private @Nullable QueueEvents events;
     private long acknowledged;
     private boolean inPossession;
@@ -187,6 +188,8 @@ public final class VirtioBlkDevice implements VhostUserDevice {
             LOG.warn("{}: the driver knows no zoned disks (VIRTIO_BLK_F_ZONED): every access will fail", name);
         }
         PassLoop ioThread = ioThreads.get(index % ioThreads.size());
+        RequestSlots slots = new RequestSlots(
+                ioThread::execute, requestMemory, setup.size(), settings.segmentMax(), settings.rangesMax());
         VirtioBlkQueue queue = new VirtioBlkQueue(
                 ioThread,
                 name + " queue " + index,
@@ -195,7 +198,8 @@ public final class VirtioBlkDevice implements VhostUserDevice {
                 newHandler(channels.get(index % ioThreads.size())),
                 new VirtioBlkCounters(),
                 new QueueReports(controlLoop, Objects.requireNonNull(events, "not attached"), index),
-                settings.rangesMax());
+                slots);
+        requestMemory.join(slots);
         queues[index] = queue; // Already: what it reports may be answered before this has returned.
         boolean isStarted = false;
         try {
@@ -207,6 +211,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
         } finally {
             if (!isStarted) {
                 queues[index] = null; // One that did not start must not be stopped.
+                requestMemory.leave(slots);
             }
         }
     }
@@ -261,6 +266,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
         VirtioBlkQueue queue = running(queueIndex);
         int base = await(queue.ioThread(), done -> queue.stop(done::complete));
         queues[queueIndex] = null;
+        requestMemory.leave(queue.slots());
         return base;
     }
 

@@ -13,7 +13,6 @@ import dev.vublk.vhostuser.virtqueue.QueueLog;
 import dev.vublk.vhostuser.virtqueue.VirtioFeature;
 import dev.vublk.vhostuser.virtqueue.Virtqueue;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
-import java.lang.foreign.Arena;
 import java.util.function.IntConsumer;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
@@ -37,23 +36,19 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     private final Virtqueue virtqueue;
     private final VirtioBlkRequestParser parser;
     private final VirtioBlkRequestHandler handler;
+    private final boolean mindsReplays;
     private final VirtioBlkCounters counters;
     private final QueueReports reports;
 
     /** Null unless the driver wants its requests back in order. */
     private final @Nullable CompletionOrder order;
 
-    /** Memory of the request slots; freed when the queue has stopped. */
-    private final Arena arena;
+    private final RequestSlots slots;
 
-    private final int rangesMax;
-
-    /** Free slots, a stack; filled on first use up to the size of the queue. */
-    private final VirtioBlkRequest[] freeSlots;
-
-    private int freeCount;
-    private int slotCount;
     private int inFlight;
+
+    /** Requests wait in the ring for memory, until one in flight has ended. */
+    private boolean awaitsMemory;
 
     private final int kickFd;
     private int callFd;
@@ -84,48 +79,42 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
             VirtioBlkRequestHandler handler,
             VirtioBlkCounters counters,
             QueueReports reports,
-            int rangesMax) {
+            RequestSlots slots) {
         this.ioThread = ioThread;
         this.label = label;
         this.virtqueue = Virtqueue.of(setup);
         this.parser = parser;
         this.handler = handler;
+        mindsReplays = handler.mindsReplays();
         this.counters = counters;
         this.reports = reports;
         order = (setup.features() & VirtioFeature.VIRTIO_F_IN_ORDER) != 0 ? new CompletionOrder(setup.size()) : null;
-        this.rangesMax = rangesMax;
-        freeSlots = new VirtioBlkRequest[setup.size()];
+        this.slots = slots;
         kickFd = setup.kickFd();
         callFd = setup.callFd();
         errFd = setup.errFd();
         iovaUse = virtqueue.isTranslating() ? new IovaUse(setup.size()) : null;
         started = setup.startNow() || kickFd == VirtqueueSetup.NO_FD;
-        arena = Arena.ofShared(); // Last: whatever failed before it has left nothing behind.
     }
 
     PassLoop ioThread() {
         return ioThread;
     }
 
+    RequestSlots slots() {
+        return slots;
+    }
+
     /** Begins to look at the ring: now, or on the first kick. When it throws, the queue is as if it had never been. */
     void start() {
         if (kickFd >= 0) {
-            kickWatch = watchKicks();
+            kickWatch = ioThread.watchEventFd(kickFd, this::onKick);
         }
         if (started) {
             ioThread.schedule(this);
         }
         if (virtqueue.isBroken()) {
             reportBreakage(); // What was in flight cannot be told.
-        }
-    }
-
-    private Runnable watchKicks() {
-        try {
-            return ioThread.watchEventFd(kickFd, this::onKick);
-        } catch (RuntimeException e) {
-            arena.close();
-            throw e;
         }
     }
 
@@ -195,6 +184,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         whenStopped = null;
         boolean wasStarted = started;
         started = false;
+        awaitsMemory = false;
         publish();
         ioThread.stopPolling(this); // Again: requests that a predecessor had left may have been taken since.
         // Whoever serves the ring next finds a driver that kicks, and the kick for what is in the ring already.
@@ -203,7 +193,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         }
         callFd = VirtqueueSetup.NO_FD;
         errFd = VirtqueueSetup.NO_FD;
-        arena.close();
+        slots.close();
         LOG.debug("{}: stopped after {}", label, counters);
         then.accept(virtqueue.base());
     }
@@ -248,8 +238,14 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         if (inFlight == virtqueue.size()) {
             return takeFromFullQueue();
         }
-        VirtioBlkRequest request = takeSlot();
+        awaitsMemory = !slots.mayTake(inFlight);
+        if (awaitsMemory) {
+            return false; // The end of a request in flight takes the next.
+        }
+        VirtioBlkRequest request = slots.take();
+        request.replayed = mindsReplays && virtqueue.hasRecovered(); // Those are given out first.
         int popped = virtqueue.pop(request.chain);
+        slots.onFilled(request);
         if (popped == Virtqueue.POPPED) {
             ioThread.pollWhileActive(this);
             passBudget--;
@@ -264,7 +260,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
             runRequest(request);
             return true;
         }
-        freeSlots[freeCount++] = request;
+        slots.putBack(request);
         if (popped == Virtqueue.EMPTY) {
             return waitForKick();
         }
@@ -314,7 +310,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     @Override
     protected boolean poll() {
         try {
-            return started && misses == null && virtqueue.hasAvailable();
+            return started && !awaitsMemory && misses == null && virtqueue.hasAvailable();
         } catch (InternalError e) {
             onMemoryGone(e);
             return false;
@@ -335,20 +331,11 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     @Override
     protected boolean onPollEnd() {
         try {
-            return !virtqueue.isBroken() && virtqueue.requestKicks() && misses == null;
+            return !virtqueue.isBroken() && virtqueue.requestKicks() && !awaitsMemory && misses == null;
         } catch (InternalError e) {
             onMemoryGone(e);
             return false;
         }
-    }
-
-    private VirtioBlkRequest takeSlot() {
-        if (freeCount > 0) {
-            return freeSlots[--freeCount];
-        }
-        slotCount++;
-        assert slotCount <= virtqueue.size();
-        return new VirtioBlkRequest(arena, Virtqueue.chainLengthMax(virtqueue.size()), rangesMax);
     }
 
     /** May suspend. However the request ends, it is no longer in flight afterwards: a stop must not wait for ever. */
@@ -378,7 +365,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
             iovaUse.onRetired(request);
         }
         inFlight--;
-        freeSlots[freeCount++] = request;
+        slots.putBack(request);
     }
 
     /** Returns this request, and what has waited for it, unless it waits for an earlier one itself. */

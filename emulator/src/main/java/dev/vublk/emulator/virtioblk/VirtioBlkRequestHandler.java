@@ -45,13 +45,7 @@ final class VirtioBlkRequestHandler {
             case VIRTIO_BLK_T_IN ->
                 status(channel.readv(
                         request.offsetBytes, request.dataIovAddress(), request.dataCount, request.dataBytes));
-            case VIRTIO_BLK_T_OUT ->
-                status(channel.writev(
-                        request.offsetBytes,
-                        request.dataIovAddress(),
-                        request.dataCount,
-                        request.dataBytes,
-                        writeCache.isWriteThrough()));
+            case VIRTIO_BLK_T_OUT -> write(request);
             case VIRTIO_BLK_T_FLUSH -> status(channel.flush());
             case VIRTIO_BLK_T_GET_ID -> getId(request);
             case VIRTIO_BLK_T_DISCARD -> discard(request);
@@ -60,6 +54,23 @@ final class VirtioBlkRequestHandler {
             case VIRTIO_BLK_T_GET_LIFETIME -> getLifetime(request);
             default -> zoneRequest(request);
         };
+    }
+
+    /** Whether it matters to requests that they are replayed ({@link VirtioBlkRequest#replayed}). */
+    boolean mindsReplays() {
+        return zones != null;
+    }
+
+    private int write(VirtioBlkRequest request) {
+        if (zones != null && request.replayed) {
+            return zones.writeAgain(request);
+        }
+        return status(channel.writev(
+                request.offsetBytes,
+                request.dataIovAddress(),
+                request.dataCount,
+                request.dataBytes,
+                writeCache.isWriteThrough()));
     }
 
     private int zoneRequest(VirtioBlkRequest request) {

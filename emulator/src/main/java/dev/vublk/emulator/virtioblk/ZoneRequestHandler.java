@@ -76,6 +76,15 @@ final class ZoneRequestHandler {
         };
     }
 
+    int writeAgain(VirtioBlkRequest request) {
+        return status(zones.writeAgain(
+                request.offsetBytes,
+                request.dataIovAddress(),
+                request.dataCount,
+                request.dataBytes,
+                writeCache.isWriteThrough()));
+    }
+
     /**
      * The sector goes to the start of the writable part, the status to its end: so both the layout of the specification and
      * that of Linux' driver, which has padding between the two, find them.

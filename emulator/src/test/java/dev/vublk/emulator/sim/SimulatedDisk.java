@@ -4,10 +4,12 @@ package dev.vublk.emulator.sim;
 import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.linux.Iovec;
 import dev.vublk.blockdev.linux.PosixFile;
+import dev.vublk.emulator.powercut.VolatileWrites;
 import dev.vublk.vhostuser.memory.HostMemory;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.IntStream;
 
 /**
  * A file on a disk with a volatile write cache, as a kernel shows it: system calls take time, end in any order, fail, are
@@ -29,20 +31,13 @@ final class SimulatedDisk {
     private final int transferUnitSectors;
     private Faults faults;
 
-    /** What reads find. */
-    private final long[] cached;
-    /** What a power cut leaves at least. */
-    private final long[] stable;
-    /** What was written to each sector since; the last one is the cached one, unless a sync has lost it. */
-    private final List<List<Pending>> pending = new ArrayList<>();
+    /** What each sector holds, and what a power cut can leave of it. */
+    private final VolatileWrites<Long> writes;
 
     private final List<Operation> inFlight = new ArrayList<>();
     private final byte[] sectorBytes = new byte[SectorData.BYTES];
-    private long applied;
     private long errorCount;
     private long syncErrorCount;
-
-    private record Pending(long stamp, long number) {}
 
     /** @param transferUnitSectors short transfers are whole multiples of that */
     SimulatedDisk(
@@ -57,11 +52,7 @@ final class SimulatedDisk {
         this.abilities = abilities;
         this.faults = faults;
         this.transferUnitSectors = transferUnitSectors;
-        cached = new long[sectors];
-        stable = new long[sectors];
-        for (int i = 0; i < sectors; i++) {
-            pending.add(new ArrayList<>());
-        }
+        writes = new VolatileWrites<>(sectors, SectorData.ZEROES);
     }
 
     /** Errors that calls returned so far, but for those of syncs. */
@@ -83,7 +74,7 @@ final class SimulatedDisk {
 
     /** What reads find now. */
     long[] content() {
-        return cached.clone();
+        return IntStream.range(0, writes.units()).mapToLong(writes::cached).toArray();
     }
 
     enum Call {
@@ -102,7 +93,7 @@ final class SimulatedDisk {
         private final long[] lengths;
         private final boolean dsync;
         private final Runnable whenDone;
-        private final long begunAfter = applied;
+        private final long begunAfter = writes.applied();
         private int result;
         private boolean isDone;
         /** The process is gone: nothing more is moved. */
@@ -155,7 +146,7 @@ final class SimulatedDisk {
         if (offset % SectorData.BYTES != 0 || length % SectorData.BYTES != 0) {
             throw world.fail(call + " of " + length + " bytes at " + offset);
         }
-        if (offset + length > (long) cached.length * SectorData.BYTES) {
+        if (offset + length > (long) writes.units() * SectorData.BYTES) {
             throw world.fail(call + " beyond the end: " + length + " bytes at " + offset);
         }
         Operation operation = new Operation(call, offset, length, bases, lengths, dsync, whenDone);
@@ -279,7 +270,7 @@ final class SimulatedDisk {
             int sector = first + i;
             switch (operation.call) {
                 case READ -> {
-                    SectorData.put(sectorBytes, 0, cached[sector], sector);
+                    SectorData.put(sectorBytes, 0, writes.cached(sector), sector);
                     operation.move(i, true);
                 }
                 case WRITE -> {
@@ -294,30 +285,16 @@ final class SimulatedDisk {
 
     private void apply(int sector, long stamp) {
         model.checkWritten(sector, stamp);
-        cached[sector] = stamp;
-        pending.get(sector).add(new Pending(stamp, applied++));
+        writes.write(sector, stamp);
     }
 
     /** Everything applied before the sync began is stable, when it succeeds; otherwise any part of that is, or is lost. */
     private void sync(Operation operation, boolean success) {
-        for (int sector = 0; sector < stable.length; sector++) {
-            List<Pending> writes = pending.get(sector);
-            boolean reaches = success || world.chance(50);
-            while (!writes.isEmpty() && writes.getFirst().number < operation.begunAfter) {
-                Pending write = writes.removeFirst();
-                if (reaches) {
-                    stable[sector] = write.stamp;
-                }
-            }
-        }
+        writes.sync(operation.begunAfter, () -> success || world.chance(50));
     }
 
     private void makeStable(Operation operation, int sectors) {
-        int first = (int) (operation.offsetBytes / SectorData.BYTES);
-        for (int sector = first; sector < first + sectors; sector++) {
-            stable[sector] = cached[sector];
-            pending.get(sector).clear();
-        }
+        writes.makeStable((int) (operation.offsetBytes / SectorData.BYTES), sectors);
     }
 
     /** The process that made the calls is killed: those under way stop somewhere, and nothing more comes of them. */
@@ -333,15 +310,7 @@ final class SimulatedDisk {
 
     /** The power is cut: of what was not synced, each sector keeps any. */
     void cutPower() {
-        for (int sector = 0; sector < stable.length; sector++) {
-            List<Pending> writes = pending.get(sector);
-            int kept = world.random.nextInt(writes.size() + 1);
-            if (kept > 0) {
-                stable[sector] = writes.get(kept - 1).stamp;
-            }
-            writes.clear();
-            cached[sector] = stable[sector];
-        }
+        writes.cutPower(world.random);
     }
 
     static long[] bases(long iovAddress, int iovCount) {

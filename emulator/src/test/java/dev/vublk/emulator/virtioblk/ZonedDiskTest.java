@@ -12,6 +12,8 @@ import dev.vublk.emulator.EmulatorUnderTest;
 import dev.vublk.emulator.Guest;
 import dev.vublk.emulator.GuestQueue;
 import dev.vublk.emulator.GuestRequest;
+import dev.vublk.emulator.RingKind;
+import dev.vublk.vhostuser.memory.HostMemory;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.ByteBuffer;
@@ -19,6 +21,7 @@ import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Random;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -73,14 +76,18 @@ final class ZonedDiskTest {
     }
 
     private void start(boolean readOnly, long unwantedFeatures) throws IOException {
+        emulator = startEmulator(readOnly);
+        guest = Guest.connect(emulator, unwantedFeatures);
+        queue = guest.queue();
+    }
+
+    private EmulatorUnderTest startEmulator(boolean readOnly) throws IOException {
         VirtioBlkSettings settings = new VirtioBlkSettings("z", 4, 128, true, 126, true, true, 32, true, null, null);
-        emulator = new EmulatorUnderTest.Setup(directory)
+        return new EmulatorUnderTest.Setup(directory)
                 .block(options(readOnly))
                 .settings(settings)
                 .ioThreads(2)
                 .start();
-        guest = Guest.connect(emulator, unwantedFeatures);
-        queue = guest.queue();
     }
 
     @AfterEach
@@ -355,5 +362,39 @@ final class ZonedDiskTest {
         assertThat(status(append(2, data(1, 1)))).isEqualTo(IOERR);
         assertThat(operate(ZONE_RESET, 2)).isEqualTo(IOERR);
         assertThat(operate(ZONE_RESET_ALL, 0)).isEqualTo(IOERR);
+    }
+
+    /**
+     * A back end that was killed after it had carried a write out, and before it told the driver: ring and region are made as
+     * that leaves them. The next one gives the write a success, and writes nothing a second time.
+     */
+    @Test
+    void shouldAnswerAReplayedWriteThatWasDone() throws IOException {
+        stop();
+        emulator = startEmulator(false);
+        guest = Guest.connect(emulator, RingKind.SPLIT).trackInflight(1, 128);
+        queue = guest.queue();
+        GuestRequest done = queue.run(write(2 * ZONE_SECTORS, data(8, 1)));
+        assertThat(done.status()).isEqualTo(OK);
+        assertThat(queue.stop()).isEqualTo(1);
+        long statusAddress = done.statusAddress();
+        HostMemory.putByte(statusAddress, (byte) 0x7f);
+        int head = HostMemory.getInt(queue.ring().usedAddress() + 4);
+        HostMemory.putU16Release(queue.ring().usedAddress() + 2, 0);
+        guest.markInflight(head);
+        guest.reconnect();
+        queue.start(0, queue.kickFd(), queue.callFd());
+        // The driver has had this used element before: it must not look until it is there again.
+        long deadlineNs = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
+        while (HostMemory.getU16Acquire(queue.ring().usedAddress() + 2) != 1) {
+            assertThat(System.nanoTime()).isLessThan(deadlineNs);
+            Thread.onSpinWait();
+        }
+        GuestRequest next = queue.run(write(2 * ZONE_SECTORS + 8, data(4, 2)));
+        assertThat(next.status()).as("the pointer has not moved again").isEqualTo(OK);
+        assertThat(HostMemory.getByte(statusAddress)).isEqualTo((byte) OK);
+        assertThat(status(write(2 * ZONE_SECTORS, data(8, 1))))
+                .as("the same write of a driver that lives")
+                .isEqualTo(ZONE_UNALIGNED_WP);
     }
 }

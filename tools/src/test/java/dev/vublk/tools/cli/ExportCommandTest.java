@@ -149,7 +149,7 @@ class ExportCommandTest {
                 "a --socket s --block-size 513 | --block-size: '513' is no power of two from 512 to 65536",
                 "a --socket s --block-size big | Invalid value for option '--block-size': 'big' is no size such as 512, 4K or 64MiB",
                 "a --socket s --cache fast | Invalid value for option '--cache': 'fast' is none of [none, writeback, writethrough, directsync, unsafe]",
-                "a --socket s --engine aio | Invalid value for option '--engine': 'aio' is none of [auto, io_uring, threads]",
+                "a --socket s --engine aio | Invalid value for option '--engine': 'aio' is none of [auto, io_uring, threads, mmap]",
                 "a --socket s --discard maybe | Invalid value for option '--discard': 'maybe' is neither unmap nor ignore",
                 "a --socket s --write-zeroes 1 | Invalid value for option '--write-zeroes': '1' is neither on nor off",
                 "a --socket s --locking 1 | Invalid value for option '--locking': '1' is none of [on, deferred, off]",

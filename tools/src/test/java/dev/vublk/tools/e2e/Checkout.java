@@ -25,6 +25,11 @@ final class Checkout {
         return ROOT.resolve("scripts/vublk").toString();
     }
 
+    /** A script for users. */
+    static String script(String name) {
+        return ROOT.resolve("scripts").resolve(name).toString();
+    }
+
     static String guestScript(String name) {
         return ROOT.resolve("scripts/guest").resolve(name).toString();
     }

@@ -22,22 +22,37 @@ final class Guest {
     private final List<String> command;
     private final List<String> moreArguments = new ArrayList<>();
     private final Map<String, String> environment = new HashMap<>();
-    private boolean packed;
+    private final boolean isQemu;
 
-    private Guest(String... command) {
+    /** Which rings the driver must use: "packed", "split", or "" where no driver says which. */
+    private String rings = "";
+
+    private Guest(boolean isQemu, String... command) {
+        this.isQemu = isQemu;
         this.command = List.of(command);
     }
 
     /** A User-Mode Linux guest. */
     static Guest uml(String test, Path... sockets) {
-        return new Guest(Checkout.guestScript("uml-run.sh"), join(sockets), Checkout.guestTest(test));
+        return new Guest(false, Checkout.guestScript("uml-run.sh"), join(sockets), Checkout.guestTest(test))
+                .withPackedRings(PackedRings.chosen() != PackedRings.NEVER);
     }
 
     /** An emulated machine under QEMU with Debian's kernel. */
     static Guest qemu(String test, Path... sockets) {
-        Guest guest = new Guest(Checkout.guestScript("qemu-run.sh"), join(sockets), Checkout.guestTest(test));
-        guest.packed = PackedRings.chosen() == PackedRings.ALWAYS;
-        return guest;
+        return new Guest(true, Checkout.guestScript("qemu-run.sh"), join(sockets), Checkout.guestTest(test))
+                .withPackedRings(PackedRings.chosen() == PackedRings.ALWAYS);
+    }
+
+    /** Such a machine, which is moved from a QEMU on one socket to one on the other while it runs. */
+    static Guest migrating(String test, Path from, Path to) {
+        return new Guest(
+                        true,
+                        Checkout.guestScript("migrate-run.sh"),
+                        from.toString(),
+                        to.toString(),
+                        Checkout.guestTest(test))
+                .withPackedRings(PackedRings.chosen() == PackedRings.ALWAYS);
     }
 
     private static String join(Path... sockets) {
@@ -49,7 +64,7 @@ final class Guest {
         String[] command = new String[arguments.length + 1];
         command[0] = Checkout.guestScript(name);
         System.arraycopy(arguments, 0, command, 1, arguments.length);
-        return new Guest(command);
+        return new Guest(false, command);
     }
 
     /** Sets a variable of the rig, such as GUEST_DISK_OPTIONS. */
@@ -64,9 +79,9 @@ final class Guest {
         return this;
     }
 
-    /** Lets QEMU take packed rings, or not. A UML guest takes what is offered. */
+    /** Lets QEMU take packed rings, or not; a UML guest takes what is offered. The guest makes sure that it has that kind. */
     Guest withPackedRings(boolean on) {
-        packed = on;
+        rings = on ? "packed" : "split";
         return this;
     }
 
@@ -89,7 +104,8 @@ final class Guest {
         ProcessBuilder builder =
                 new ProcessBuilder(all).redirectErrorStream(true).redirectOutput(output.toFile());
         builder.environment().putAll(environment);
-        if (packed) {
+        builder.environment().put("GUEST_RINGS", rings);
+        if (isQemu && rings.equals("packed")) {
             builder.environment().merge("GUEST_DISK_OPTIONS", "packed=on", (options, on) -> options + "," + on);
         }
         return new Running(builder.start(), output);

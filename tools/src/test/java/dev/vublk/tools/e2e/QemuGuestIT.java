@@ -165,11 +165,14 @@ class QemuGuestIT {
         }
     }
 
+    /** With packed rings: the firmware has split ones before and after, so both kinds are reset. */
     @Test
     void shouldSurviveARebootOfTheGuest() throws Exception {
         try (VublkProcess vublk = export()) {
-            String printed =
-                    Guest.qemu("reboot", socket).with("GUEST_REBOOT", "1").succeeds();
+            String printed = Guest.qemu("reboot", socket)
+                    .withPackedRings(PackedRings.chosen() != PackedRings.NEVER)
+                    .with("GUEST_REBOOT", "1")
+                    .succeeds();
             assertThat(printed).contains("second boot: same data");
             vublk.stop(socket);
         }
@@ -194,20 +197,29 @@ class QemuGuestIT {
         }
     }
 
+    /** What is plugged in has the other kind of rings, unless all are to have one. */
     @Test
     void shouldBeUnpluggedAndPluggedWhileTheGuestRuns() throws Exception {
+        boolean packed = PackedRings.chosen() != PackedRings.NEVER;
         Path share = Files.createDirectory(directory.resolve("share"));
         Path qmp = directory.resolve("qmp.sock");
         try (VublkProcess vublk = export();
                 Guest.Running guest = Guest.qemu("hotplug", socket)
                         .with("GUEST_SHARE", share.toString())
                         .with("GUEST_QMP", qmp.toString())
+                        .withScriptEnvironment("PLUGGED_RINGS=" + (packed ? "packed" : "split"))
                         .start()) {
             guest.awaitFile(share.resolve("ready"));
             DiskImages.run(Checkout.guestScript("hotplug.sh"), "unplug", qmp.toString(), "disk0");
             guest.awaitFile(share.resolve("unplugged"));
             DiskImages.run(
-                    Checkout.guestScript("hotplug.sh"), "plug", qmp.toString(), "disk0", socket.toString(), "port0");
+                    Checkout.guestScript("hotplug.sh"),
+                    "plug",
+                    qmp.toString(),
+                    "disk0",
+                    socket.toString(),
+                    "port0",
+                    "packed=" + (packed ? "on" : "off"));
             guest.succeeds();
             vublk.stop(socket);
         }

@@ -8,6 +8,8 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
 
 /** A QEMU guest is moved to another QEMU process and back while fio writes and verifies; both sides serve one image. */
 @ExtendWith(GuestRequirements.class)
@@ -28,8 +30,9 @@ class QemuMigrationIT {
         to = directory.resolve("to.sock");
     }
 
-    private void moveGuest(String diskOptions) throws Exception {
-        String printed = Guest.script("migrate-run.sh", from.toString(), to.toString(), Checkout.guestTest("migrate"))
+    private void moveGuest(boolean packed, String diskOptions) throws Exception {
+        String printed = Guest.migrating("migrate", from, to)
+                .withPackedRings(packed)
                 .with("GUEST_MOVES", String.valueOf(MOVES))
                 .withScriptEnvironment("MOVES=" + MOVES)
                 .with("GUEST_DISK_OPTIONS", diskOptions)
@@ -37,12 +40,18 @@ class QemuMigrationIT {
         assertThat(printed).contains("passes of fio, " + MOVES + " moves");
     }
 
-    @Test
-    void shouldMoveAGuestBetweenTwoProcesses() throws Exception {
+    /** Split and packed: where a ring stands is told in another way, and what the device writes in it lies elsewhere. */
+    static boolean[] ringsBetweenProcesses() {
+        return PackedRings.either();
+    }
+
+    @ParameterizedTest(name = "packed: {0}")
+    @MethodSource("ringsBetweenProcesses")
+    void shouldMoveAGuestBetweenTwoProcesses(boolean packed) throws Exception {
         try (VublkProcess source = VublkProcess.export(directory, 1, image.toString(), "--socket", from.toString());
                 VublkProcess destination = VublkProcess.export(
                         directory, 1, image.toString(), "--socket", to.toString(), "--locking", "deferred")) {
-            moveGuest("num-queues=2");
+            moveGuest(packed, "num-queues=2");
             source.stop(from);
             destination.stop(to);
         }
@@ -53,7 +62,7 @@ class QemuMigrationIT {
         String disk = "image=" + image + ",cache=none,socket=";
         try (VublkProcess vublk = VublkProcess.export(
                 directory, 2, "--iothreads", "2", "--disk", disk + from, "--disk", disk + to + ",locking=deferred")) {
-            moveGuest("num-queues=2,event_idx=off");
+            moveGuest(PackedRings.chosen() != PackedRings.NEVER, "num-queues=2,event_idx=off");
             vublk.stop(from, to);
         }
     }

@@ -71,11 +71,42 @@ class UmlGuestIT {
         Path socket = socket("disk.sock");
         try (VublkProcess vublk = VublkProcess.export(
                 directory, 1, image.toString(), "--socket", socket.toString(), "--packed", packed)) {
-            boolean taken = Guest.uml("probe", socket).succeeds().contains(" RING_PACKED");
-            assertThat(taken).isEqualTo(packed.equals("on"));
-            Guest.uml("fio-verify", socket).succeeds();
-            Guest.uml("filesystem", socket).succeeds();
+            boolean on = packed.equals("on");
+            boolean taken =
+                    Guest.uml("probe", socket).withPackedRings(on).succeeds().contains(" RING_PACKED");
+            assertThat(taken).isEqualTo(on);
+            Guest.uml("fio-verify", socket).withPackedRings(on).succeeds();
+            Guest.uml("filesystem", socket).withPackedRings(on).succeeds();
             vublk.stop(socket);
+        }
+    }
+
+    /**
+     * This kernel kicks, and is called, by messages when it may. It takes neither the order nor the barriers that are offered too,
+     * and gets along without.
+     */
+    @ParameterizedTest
+    @ValueSource(strings = {"on", "off"})
+    void shouldServeAGuestThatKicksByMessages(String packed) throws Exception {
+        Path image = DiskImages.sparse(directory, "disk.img", 64 * DiskImages.MIB);
+        Path socket = socket("disk.sock");
+        try (VublkProcess vublk = VublkProcess.export(
+                directory,
+                1,
+                image.toString(),
+                "--socket",
+                socket.toString(),
+                "--packed",
+                packed,
+                "--in-band",
+                "--in-order",
+                "--order-platform")) {
+            Guest.uml("fio-verify", socket)
+                    .withPackedRings(packed.equals("on"))
+                    .withScriptEnvironment("SIZE=8M")
+                    .succeeds();
+            vublk.stop(socket);
+            assertThat(vublk.logText()).contains("the front end kicks and is called by messages");
         }
     }
 

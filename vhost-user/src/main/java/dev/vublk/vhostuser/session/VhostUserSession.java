@@ -133,6 +133,9 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
     void setProtocolFeatures(long acked) throws VhostUserProtocolException {
         features.acknowledgeProtocol(acked);
         boolean inBand = features.allows(ProtocolFeature.INBAND_NOTIFICATIONS);
+        if (inBand) {
+            LOGGER.info("{}: the front end kicks and is called by messages", name);
+        }
         for (Vring vring : vrings) {
             vring.inBand(inBand);
         }

@@ -146,6 +146,12 @@ public final class DescriptorChain {
         return buffers;
     }
 
+    /** Memory that the chain's arrays take. */
+    public long allocatedBytes() {
+        IoVectors noted = iovas;
+        return buffers.allocatedBytes() + (noted == null ? 0 : noted.allocatedBytes());
+    }
+
     /** Buffers {@code [0, readableCount)} are readable by the device, {@code [readableCount, count)} writable. */
     public int readableCount() {
         return readableCount;

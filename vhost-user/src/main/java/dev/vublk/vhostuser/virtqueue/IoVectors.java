@@ -21,6 +21,7 @@ public final class IoVectors {
     private int capacity;
     private long address;
     private int count;
+    private long allocatedBytes;
 
     public IoVectors(Arena arena, int capacityMax) {
         this.arena = arena;
@@ -30,7 +31,24 @@ public final class IoVectors {
     }
 
     private long allocate(int entries) {
+        allocatedBytes += (long) entries * IOVEC_BYTES;
         return arena.allocate((long) entries * IOVEC_BYTES, IOVEC_BYTES).address();
+    }
+
+    /** What the arena holds for it: the present array and those before it. */
+    public long allocatedBytes() {
+        return allocatedBytes;
+    }
+
+    /** As {@link #allocatedBytes()}, of one that has grown to hold {@code entries}. */
+    public static long allocatedBytes(long entries) {
+        long bytes = 0;
+        long capacity = INITIAL_CAPACITY;
+        while (capacity < entries) {
+            bytes += capacity * IOVEC_BYTES;
+            capacity *= 2;
+        }
+        return bytes + capacity * IOVEC_BYTES;
     }
 
     public void clear() {

@@ -17,7 +17,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** What a split queue marks in the dirty log of its own writes to the used ring, byte by byte. */
+/** What a split queue marks in the dirty log of its own writes to the used ring; {@link PackedQueueLogTest} is its sibling. */
 final class QueueLogTest {
     private static final long GUEST = 0x10_0000;
     private static final int SIZE = 1024;
