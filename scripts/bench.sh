@@ -363,7 +363,11 @@ together() {
   long=$(awk -v t="$time" -v w="$warmup" 'BEGIN { print t + w + 1 }')
   result=$directory/second time=$long warmup=0 measure "$directory/$other" "$server" "${second[@]}" &
   pid=$!
-  sleep 0.3
+  # Connected is as good as measuring: the first one has its own start before it.
+  until [ "$(grep -c " $directory/$other\$" /proc/net/unix)" -ge 2 ]; do # the listening socket and the connection
+    kill -0 "$pid" 2>/dev/null || fail "the second client failed"
+    sleep 0.05
+  done
   measure "$directory/$name" "$server" "${first[@]}"
   wait "$pid" || fail "the second client failed"
 }

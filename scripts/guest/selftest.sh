@@ -92,6 +92,19 @@ wait_for_file() {
   return 1
 }
 
+# wait_for_write IMAGE: until a write has reached it from now on, five times in a row.
+wait_for_write() {
+  local i seen=0
+  for ((seen = 0; seen < 5; seen++)); do
+    touch -r "$1" "$dir/mark"
+    for ((i = 0; i < 1200; i++)); do
+      [ ! "$1" -nt "$dir/mark" ] || break
+      sleep 0.05
+    done
+    [ "$1" -nt "$dir/mark" ] || return 1
+  done
+}
+
 make_ext4() {
   truncate -s 64M "$dir/a.img"
   mkfs.ext4 -q -F "$dir/a.img"
@@ -174,7 +187,7 @@ case_qemu-reconnect-fio() {
   local guest=$! i
   wait_for_file "$dir/running"
   for ((i = 0; i < 3; i++)); do
-    sleep 2
+    wait_for_write "$dir/a.img"
     # SIGKILL for the daemon, not for the script around it.
     pkill -KILL -P "$backend"
     wait "$backend" 2>/dev/null || true
@@ -249,7 +262,7 @@ case_wrong-missing-disk() {
   perl -MIO::Socket::UNIX -e 'my $s = IO::Socket::UNIX->new(Local => $ARGV[0], Listen => 1) or die;
     while (1) { close($s->accept) }' "$dir/b.sock" &
   background+=("$!")
-  sleep 0.5
+  wait_for_file "$dir/b.sock"
   expect 126 run uml "$dir/a.sock,$dir/b.sock" probe
 }
 case_wrong-dead-guest() {

@@ -28,7 +28,11 @@ check_run() {
 
 run_fio &
 fio=$!
-sleep 1
+# The load is on when the disk has got writes; what comes before is fio making its plans.
+until [ "$(awk '{ print $5 }' "/sys/block/${DISK##*/}/stat")" -gt 0 ]; do
+  kill -0 $fio 2>/dev/null || break
+  sleep 0.1
+done
 touch /run/share/running
 status=0
 wait $fio || status=$?

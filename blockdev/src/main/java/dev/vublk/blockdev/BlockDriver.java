@@ -35,16 +35,7 @@ public interface BlockDriver extends AutoCloseable {
      */
     default void activate() throws BlockOpenException {}
 
-    /**
-     * Makes everything written stable, with no request under way. Blocking.
-     *
-     * @return 0 or a negative errno
-     */
-    default int flush() {
-        return 0;
-    }
-
-    /** No guest uses the disk any more: gives the image's lock up until {@link #activate}. */
+    /** No guest uses the disk any more, and all is flushed: gives the image's lock up until {@link #activate}. */
     default void deactivate() {}
 
     /** Releases locks and descriptors. Does not flush: who wants stable data flushes first. */

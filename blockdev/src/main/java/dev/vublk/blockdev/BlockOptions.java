@@ -79,10 +79,15 @@ public record BlockOptions(
 
     /** How reads and writes of a file reach the kernel. */
     public enum IoEngine {
-        /** {@link #IO_URING} where the loop has a ring, otherwise {@link #THREADS}. */
+        /**
+         * {@link #MMAP} for a file in memory on a host without swap, else {@link #IO_URING} where the loop has a ring, else
+         * {@link #THREADS}.
+         */
         AUTO,
         IO_URING,
-        THREADS
+        THREADS,
+        /** Copies from and to the file's own pages, on the loop: for files in memory. */
+        MMAP
     }
 
     /** When the image is locked against other programs. */

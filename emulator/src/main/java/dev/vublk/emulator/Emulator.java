@@ -144,7 +144,10 @@ public final class Emulator implements AutoCloseable {
                 + loop.slowPasses() + " passes took longer than 1 ms";
     }
 
-    /** Completes when no export accepts front ends any more (inherited connections have ended, or {@link #close}). */
+    /**
+     * Completes when no export accepts front ends any more (inherited connections have ended, or {@link #close});
+     * exceptionally when a listener failed.
+     */
     public CompletableFuture<Void> served() {
         return CompletableFuture.allOf(
                 exports.stream().map(VhostUserBlkExport::served).toArray(CompletableFuture[]::new));

@@ -16,9 +16,11 @@ import dev.vublk.vhostuser.session.VhostUserServer;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One disk on one socket: opened, listened for, served, closed. Opened and closed by the emulator's thread; sessions run on
@@ -33,6 +35,10 @@ final class VhostUserBlkExport implements DiskPossession, AutoCloseable {
     private final BlockDriver driver;
     private final DiskCapacity capacity;
     private final List<BlockChannel> channels = new ArrayList<>();
+
+    /** For the flush when a guest goes elsewhere, in line with those of other guests; null while opening failed. */
+    private @Nullable BlockChannel controlChannel;
+
     private final VhostUserServer server;
     private final CompletableFuture<Void> served = new CompletableFuture<>();
     private boolean serving;
@@ -52,6 +58,7 @@ final class VhostUserBlkExport implements DiskPossession, AutoCloseable {
         server = new VhostUserServer(
                 config.listener(), config.session(), new LoopControlContext(controlLoop), this::newDevice);
         try {
+            controlChannel = driver.openChannel(controlLoop.ioContext());
             for (IOThread ioThread : ioThreads) {
                 channels.add(driver.openChannel(ioThread.ioContext()));
             }
@@ -87,7 +94,7 @@ final class VhostUserBlkExport implements DiskPossession, AutoCloseable {
 
     @Override
     public void handOver() {
-        int result = controlLoop.ioContext().runBlocking(driver::flush);
+        int result = Objects.requireNonNull(controlChannel).flush();
         guests--;
         if (result < 0) {
             LOG.error(
@@ -135,13 +142,14 @@ final class VhostUserBlkExport implements DiskPossession, AutoCloseable {
                 server.run();
             } catch (Throwable t) {
                 LOG.error("{}: the listener failed", config.block().image(), t);
+                served.completeExceptionally(t);
             } finally {
                 served.complete(null);
             }
         });
     }
 
-    /** Completes when the export accepts nobody any more, whatever the reason. */
+    /** Completes when the export accepts nobody any more; exceptionally when its listener failed. */
     CompletableFuture<Void> served() {
         return served;
     }
@@ -151,9 +159,12 @@ final class VhostUserBlkExport implements DiskPossession, AutoCloseable {
     public void close() {
         server.close();
         if (serving) {
-            served.join();
+            served.exceptionally(alreadyLogged -> null).join();
         }
         channels.forEach(BlockChannel::close);
+        if (controlChannel != null) {
+            controlChannel.close();
+        }
         driver.close();
     }
 }

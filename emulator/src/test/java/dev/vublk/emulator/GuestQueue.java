@@ -23,6 +23,7 @@ public final class GuestQueue implements AutoCloseable {
     private final int kickFd = newEventFd();
     private final int errFd = newEventFd();
     private int callFd = newEventFd();
+    private int lastBase;
     private final Map<Integer, GuestRequest> inFlight = new HashMap<>();
 
     GuestQueue(Guest guest, int index, int size) {
@@ -74,9 +75,12 @@ public final class GuestQueue implements AutoCloseable {
         return start(ring.base(), kickFd, callFd);
     }
 
-    /** After a reconnect: from where the ring's used index is, as QEMU says it. */
+    /**
+     * After a reconnect, with the base that QEMU says: where the used index of a split ring is; of a packed one, where it was when
+     * it was begun or stopped last.
+     */
     public GuestQueue restart() throws IOException {
-        return start(ring.returnedCount(), kickFd, callFd);
+        return start(ring instanceof SplitDriverVirtqueue ? ring.returnedCount() : lastBase, kickFd, callFd);
     }
 
     /** The same from another base and with other descriptors, -1 for none. */
@@ -108,6 +112,7 @@ public final class GuestQueue implements AutoCloseable {
 
     /** Everything but enabling. */
     public GuestQueue setUp(int base, int kick, int call) throws IOException {
+        lastBase = base;
         check(guest.frontend().setVringNum(index, ring.size()), "SET_VRING_NUM");
         check(guest.frontend().setVringBase(index, base), "SET_VRING_BASE");
         sendAddresses();
@@ -315,7 +320,8 @@ public final class GuestQueue implements AutoCloseable {
 
     /** Stops the ring; the base that the back end answers. */
     public int stop() throws IOException {
-        return guest.frontend().getVringBase(index);
+        lastBase = guest.frontend().getVringBase(index);
+        return lastBase;
     }
 
     @Override

@@ -9,7 +9,6 @@ import dev.vublk.emulator.iothread.IOThreadConfig;
 import dev.vublk.emulator.iothread.LoopControlContext;
 import dev.vublk.emulator.iothread.PollSettings;
 import dev.vublk.emulator.virtioblk.DiskCapacity;
-import dev.vublk.emulator.virtioblk.DiskPossession;
 import dev.vublk.emulator.virtioblk.VirtioBlkDevice;
 import dev.vublk.emulator.worker.WorkerPool;
 import dev.vublk.emulator.worker.WorkerPoolConfig;
@@ -101,7 +100,7 @@ public final class MortalBackend implements AutoCloseable {
                         List.of(channel),
                         disk.limits(),
                         new DiskCapacity(disk.limits().sizeBytes()),
-                        new Possession(),
+                        new UndisputedDisk(),
                         EmulatorUnderTest.SETTINGS),
                 this::reached);
     }
@@ -114,18 +113,6 @@ public final class MortalBackend implements AutoCloseable {
         ioThread.close();
         controlLoop.close();
         workers.close();
-    }
-
-    /** A disk that nobody else has. */
-    private static final class Possession implements DiskPossession {
-        @Override
-        public void take() {}
-
-        @Override
-        public void handOver() {}
-
-        @Override
-        public void leave() {}
     }
 
     /** The real device, with faults in the blocks of its queues. */

@@ -46,7 +46,11 @@ public final class FileBlockDriver implements BlockDriver {
         } catch (IOException e) {
             throw new IOException(file.options.image() + ": cannot be measured: " + e.getMessage(), e);
         }
-        return file.extent.refresh(fileBytes);
+        boolean grown = file.extent.refresh(fileBytes);
+        if (grown && file.mapping != null) {
+            file.mapping.growTo(fileBytes);
+        }
+        return grown;
     }
 
     @Override
@@ -55,11 +59,6 @@ public final class FileBlockDriver implements BlockDriver {
             ImageLock.acquire(file.fd, file.options);
             active = true;
         }
-    }
-
-    @Override
-    public int flush() {
-        return file.options.readOnly() || file.options.cacheMode().noFlush() ? 0 : file.flushes.flushAlone(file.fd);
     }
 
     @Override
@@ -84,6 +83,9 @@ public final class FileBlockDriver implements BlockDriver {
     }
 
     private FileIo engine(IoContext context) {
+        if (file.mapping != null) {
+            return new MappedFileIo(context, file.mapping, file.fd);
+        }
         IoEngine engine = file.options.engine();
         IoRing ring = engine == IoEngine.THREADS ? null : context.ring();
         if (ring != null) {
@@ -113,6 +115,9 @@ public final class FileBlockDriver implements BlockDriver {
         int open = file.openChannels.get();
         if (open != 0) {
             throw new IllegalStateException(file.options.image() + ": closed with " + open + " channels open");
+        }
+        if (file.mapping != null) {
+            file.mapping.close();
         }
         PosixFile.close(file.fd);
     }

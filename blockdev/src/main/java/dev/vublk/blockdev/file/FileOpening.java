@@ -4,13 +4,17 @@ package dev.vublk.blockdev.file;
 import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.blockdev.BlockOpenException;
 import dev.vublk.blockdev.BlockOptions;
+import dev.vublk.blockdev.BlockOptions.IoEngine;
 import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.linux.FileStatus;
 import dev.vublk.blockdev.linux.FileStatus.Kind;
 import dev.vublk.blockdev.linux.PosixFile;
 import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.Locale;
+import org.jspecify.annotations.Nullable;
 
 /** The way from options to an opened, locked and measured file, with one clear line for each way to fail. Any thread. */
 final class FileOpening {
@@ -120,7 +124,43 @@ final class FileOpening {
         if (options.locking() == Locking.ON) {
             ImageLock.acquire(fd, options);
         }
-        return new SharedFile(fd, options, geometry, alignment, limits, extent, health);
+        return new SharedFile(fd, options, geometry, alignment, limits, extent, mapping(fd, geometry), health);
+    }
+
+    /** The file's pages, for the mmap engine; null for another one. */
+    private @Nullable FileMapping mapping(int fd, FileGeometry geometry) throws BlockOpenException {
+        boolean demanded = options.engine() == IoEngine.MMAP;
+        if (!demanded && options.engine() != IoEngine.AUTO) {
+            return null;
+        }
+        // A device's node is in memory too, on devtmpfs; the device is not.
+        if (geometry.blockDevice() || PosixFile.fileSystemType(fd) != PosixFile.TMPFS_MAGIC) {
+            if (demanded) {
+                throw refused("engine mmap is for files in memory (tmpfs), where no page must be waited for;"
+                        + " use engine io_uring, or auto");
+            }
+            return null;
+        }
+        if (!demanded && hostSwaps()) {
+            return null;
+        }
+        try {
+            return FileMapping.of(fd, geometry.sizeBytes(), !options.readOnly());
+        } catch (IOException e) {
+            if (demanded) {
+                throw refused("cannot be mapped: " + e.getMessage());
+            }
+            return null;
+        }
+    }
+
+    /** Whether pages of memory may be on a disk, where the loop would wait for them. */
+    private static boolean hostSwaps() {
+        try {
+            return Files.readAllLines(Path.of("/proc/swaps")).size() > 1; // the first line is a heading
+        } catch (IOException e) {
+            return true;
+        }
     }
 
     /** What the disk's size is a multiple of. */

@@ -2,8 +2,6 @@
 package dev.vublk.blockdev.file;
 
 import dev.vublk.blockdev.IoContext.WaitQueue;
-import dev.vublk.blockdev.linux.Errno;
-import dev.vublk.blockdev.linux.PosixFile;
 import java.util.ArrayList;
 import java.util.function.IntSupplier;
 import org.apache.logging.log4j.LogManager;
@@ -50,19 +48,6 @@ public final class FlushGate {
             }
             queue.get().await();
         }
-    }
-
-    /** Flushes with no request under way, so that none waits or comes. Blocking, any thread. 0 or a negative errno. */
-    int flushAlone(int fd) {
-        int result = failure();
-        while (result == 0 || result == -Errno.EINTR) {
-            result = PosixFile.fdatasync(fd);
-            if (result == 0) {
-                return 0;
-            }
-        }
-        fail(result);
-        return result;
     }
 
     private enum Turn {

@@ -27,6 +27,9 @@ final class SharedFile {
 
     final DiskExtent extent;
 
+    /** The file's pages where they can be copied from and to; null where system calls are the way. */
+    final @Nullable FileMapping mapping;
+
     /** Who can be asked for the device's wear; null when nobody can. */
     final @Nullable DeviceHealth health;
 
@@ -49,12 +52,14 @@ final class SharedFile {
             DirectAlignment alignment,
             BlockLimits limits,
             DiskExtent extent,
+            @Nullable FileMapping mapping,
             @Nullable DeviceHealth health) {
         this.fd = fd;
         this.options = options;
         this.geometry = geometry;
         this.alignment = alignment;
         this.limits = limits;
+        this.mapping = mapping;
         this.health = health;
         this.extent = extent;
         this.flushes = new FlushGate(options.image());

@@ -2,13 +2,15 @@
 package dev.vublk.blockdev.linux;
 
 import jnr.ffi.LibraryLoader;
+import jnr.ffi.Pointer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The libc functions that this module calls. Addresses are plain longs, so that a call allocates nothing.
  *
  * <p>{@code open}, {@code fcntl} and {@code ioctl} are variadic in C and declared with fixed arguments here: the Linux
- * calling conventions of x86-64 and aarch64 pass integer arguments of both kinds in the same registers. No function here
- * has six integer arguments, which jnr-ffi's x86-64 stubs would pass wrongly when all are primitive.
+ * calling conventions of x86-64 and aarch64 pass integer arguments of both kinds in the same registers. Of six integer
+ * arguments one must be declared a {@code Pointer}: when all are primitive, jnr-ffi's x86-64 stubs pass the sixth wrongly.
  *
  * <p>Public only because jnr-ffi implements it in a class loader of its own; use the classes beside it.
  */
@@ -35,6 +37,15 @@ public interface LibC {
     int fallocate(int fd, int mode, long offsetBytes, long lengthBytes);
 
     int ftruncate(int fd, long lengthBytes);
+
+    int fstatfs(int fd, long bufferAddress);
+
+    long lseek(int fd, long offsetBytes, int whence);
+
+    /** {@code hint} is a Pointer for the reason given above; null is the null pointer. */
+    long mmap(@Nullable Pointer hint, long lengthBytes, int protection, int flags, int fd, long offsetBytes);
+
+    int munmap(long address, long lengthBytes);
 
     int statx(int directoryFd, String path, int flags, int mask, long bufferAddress);
 

@@ -21,6 +21,17 @@ public final class PosixFile {
     public static final int FALLOC_FL_PUNCH_HOLE = 0x02;
     public static final int FALLOC_FL_ZERO_RANGE = 0x10;
 
+    /** File system types of {@link #fileSystemType}: files that live in memory. */
+    public static final long TMPFS_MAGIC = 0x0102_1994;
+
+    private static final int SEEK_HOLE = 4;
+    private static final int PROT_READ = 1;
+    private static final int PROT_WRITE = 2;
+    private static final int MAP_SHARED = 1;
+
+    /** At least {@code sizeof(struct statfs)}, which begins with the type as a long. */
+    private static final int STATFS_BYTES = 256;
+
     private PosixFile() {}
 
     public static int open(String path, int flags) {
@@ -57,6 +68,33 @@ public final class PosixFile {
 
     public static int fallocate(int fd, int mode, long offsetBytes, long lengthBytes) {
         return (int) LibC.check(LibC.INSTANCE.fallocate(fd, mode, offsetBytes, lengthBytes));
+    }
+
+    /** Where the first hole at or behind an offset begins; the end of the file counts as one. Moves the file's position. */
+    public static long seekHole(int fd, long offsetBytes) {
+        return LibC.check(LibC.INSTANCE.lseek(fd, offsetBytes, SEEK_HOLE));
+    }
+
+    /** The magic number of the file system that an open file is on. */
+    public static long fileSystemType(int fd) {
+        long buffer = NativeMemory.allocateZeroed(STATFS_BYTES);
+        try {
+            int result = (int) LibC.check(LibC.INSTANCE.fstatfs(fd, buffer));
+            return result < 0 ? result : NativeMemory.getLong(buffer);
+        } finally {
+            NativeMemory.free(buffer);
+        }
+    }
+
+    /** Maps the beginning of a file, shared; what lies behind the file's end must not be touched. An address or an errno. */
+    public static long map(int fd, long lengthBytes, boolean writable) {
+        int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+        return LibC.check(LibC.INSTANCE.mmap(null, lengthBytes, protection, MAP_SHARED, fd, 0));
+    }
+
+    /** Nobody may touch the range any more: a later access ends the process. */
+    public static void unmap(long address, long lengthBytes) {
+        LibC.INSTANCE.munmap(address, lengthBytes);
     }
 
     public static int ftruncate(int fd, long lengthBytes) {

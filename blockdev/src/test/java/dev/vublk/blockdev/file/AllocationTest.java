@@ -19,7 +19,6 @@ import dev.vublk.blockdev.testing.TestImages;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
@@ -33,15 +32,9 @@ final class AllocationTest {
 
     /** A loop without waiting and without garbage of its own: system calls on the caller's thread. */
     private static final class InlineLoop implements IoContext, IoRing {
-        private final boolean hasRing;
-
-        InlineLoop(boolean hasRing) {
-            this.hasRing = hasRing;
-        }
-
         @Override
-        public @Nullable IoRing ring() {
-            return hasRing ? this : null;
+        public IoRing ring() {
+            return this;
         }
 
         @Override
@@ -105,17 +98,24 @@ final class AllocationTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"WRITEBACK,true", "WRITEBACK,false", "NONE,true", "NONE,false"})
-    void shouldNotAllocatePerRequest(CacheMode mode, boolean ring) throws Exception {
+    @CsvSource({
+        "WRITEBACK,IO_URING",
+        "WRITEBACK,THREADS",
+        "WRITEBACK,MMAP",
+        "NONE,IO_URING",
+        "NONE,THREADS",
+        "NONE,MMAP"
+    })
+    void shouldNotAllocatePerRequest(CacheMode mode, IoEngine engine) throws Exception {
         // tmpfs, where the machine has it: no disk to wait for in tens of thousands of requests
         Path directory = TestImages.directories().getLast();
         Path image = TestImages.file(directory, 1 << 20);
         BlockOptions options =
-                new BlockOptions(image.toString(), false, mode, IoEngine.AUTO, true, 0, Locking.ON, false, false);
+                new BlockOptions(image.toString(), false, mode, engine, true, 0, Locking.ON, false, false);
         long memory = NativeMemory.allocateZeroed(16384);
         long iov = NativeMemory.allocateZeroed(64);
         try (BlockDriver driver = BlockDrivers.open(options);
-                BlockChannel channel = driver.openChannel(new InlineLoop(ring))) {
+                BlockChannel channel = driver.openChannel(new InlineLoop())) {
             for (int i = 0; i < WARM_UP_ROUNDS; i++) {
                 round(channel, iov, memory);
             }

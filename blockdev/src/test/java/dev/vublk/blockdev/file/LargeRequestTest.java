@@ -3,6 +3,9 @@ package dev.vublk.blockdev.file;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.vublk.blockdev.BlockOptions;
+import dev.vublk.blockdev.BlockOptions.CacheMode;
+import dev.vublk.blockdev.BlockOptions.IoEngine;
 import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.linux.Iovec;
 import dev.vublk.blockdev.linux.NativeMemory;
@@ -17,7 +20,7 @@ import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** More than one system call moves (MAX_RW_COUNT, 2 GiB less a page), from a sparse file into shared buffers. */
 final class LargeRequestTest {
@@ -26,13 +29,15 @@ final class LargeRequestTest {
     private static final long DISK_BYTES = (long) BUFFER_BYTES * BUFFER_COUNT;
 
     @ParameterizedTest
-    @ValueSource(booleans = {true, false})
-    void shouldReadMoreThanOneCallMoves(boolean ring) throws Exception {
+    @EnumSource(
+            value = IoEngine.class,
+            names = {"IO_URING", "THREADS", "MMAP"})
+    void shouldReadMoreThanOneCallMoves(IoEngine engine) throws Exception {
         Path image = TestImages.file(TestImages.directories().getLast(), DISK_BYTES);
         long buffer = NativeMemory.allocate(BUFFER_BYTES);
         long iov = NativeMemory.allocateZeroed((long) BUFFER_COUNT * Iovec.SIZE_BYTES);
-        PlainLoop loop = ring ? PlainLoop.withRing() : PlainLoop.withoutRing();
-        try (TestDisk disk = new TestDisk(TestDisk.options(image), loop)) {
+        PlainLoop loop = PlainLoop.withRing();
+        try (TestDisk disk = new TestDisk(TestDisk.options(image, CacheMode.WRITEBACK, engine), loop)) {
             byte[] last = new byte[512];
             Arrays.fill(last, (byte) 6);
             assertThat(disk.write(DISK_BYTES - 512, last, false)).isZero();
@@ -62,7 +67,8 @@ final class LargeRequestTest {
         };
         Path image = TestImages.file(TestImages.directories().getLast(), DISK_BYTES);
         long iov = NativeMemory.allocateZeroed(Iovec.SIZE_BYTES);
-        try (TestDisk disk = new TestDisk(TestDisk.options(image), PlainLoop.withRing(refusing))) {
+        BlockOptions options = TestDisk.options(image, CacheMode.WRITEBACK, IoEngine.IO_URING);
+        try (TestDisk disk = new TestDisk(options, PlainLoop.withRing(refusing))) {
             Iovec.set(iov, 1L << 40, 5L << 30); // never touched
             assertThat(disk.loop.run(() -> disk.channel.readv(0, iov, 1, DISK_BYTES)))
                     .isEqualTo(-Errno.EIO);

@@ -4,6 +4,7 @@ package dev.vublk.blockdev.file;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.vublk.blockdev.BlockOptions.CacheMode;
+import dev.vublk.blockdev.BlockOptions.IoEngine;
 import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.testing.LoopDevice;
 import dev.vublk.blockdev.testing.MountedDirectory;
@@ -15,7 +16,7 @@ import java.util.Arrays;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** Sparse images on file systems that are smaller than they: only as root. */
 final class NoSpaceTest {
@@ -23,10 +24,12 @@ final class NoSpaceTest {
     private Path directory;
 
     @ParameterizedTest
-    @ValueSource(booleans = {true, false})
-    void shouldReturnNoSpaceAndRecoverAfterDiscard(boolean ring) throws Exception {
+    @EnumSource(
+            value = IoEngine.class,
+            names = {"IO_URING", "THREADS", "MMAP"})
+    void shouldReturnNoSpaceAndRecoverAfterDiscard(IoEngine engine) throws Exception {
         try (MountedDirectory mount = MountedDirectory.tmpfs(directory, "1m")) {
-            fillDiscardAndWriteAgain(TestImages.file(mount.path(), 8 << 20), CacheMode.WRITEBACK, ring);
+            fillDiscardAndWriteAgain(TestImages.file(mount.path(), 8 << 20), CacheMode.WRITEBACK, engine);
         }
     }
 
@@ -34,15 +37,14 @@ final class NoSpaceTest {
     void shouldReturnNoSpaceOfDiskFileSystem() throws Exception {
         try (LoopDevice loop = LoopDevice.create(directory, 4 << 20, 512);
                 MountedDirectory mount = MountedDirectory.ext4(directory, loop.device())) {
-            fillDiscardAndWriteAgain(TestImages.file(mount.path(), 8 << 20), CacheMode.NONE, true);
+            fillDiscardAndWriteAgain(TestImages.file(mount.path(), 8 << 20), CacheMode.NONE, IoEngine.IO_URING);
         }
     }
 
-    private static void fillDiscardAndWriteAgain(Path image, CacheMode mode, boolean ring) throws Exception {
+    private static void fillDiscardAndWriteAgain(Path image, CacheMode mode, IoEngine engine) throws Exception {
         byte[] data = new byte[1 << 19];
         Arrays.fill(data, (byte) 1);
-        PlainLoop loop = ring ? PlainLoop.withRing() : PlainLoop.withoutRing();
-        try (TestDisk disk = new TestDisk(TestDisk.options(image, mode), loop)) {
+        try (TestDisk disk = new TestDisk(TestDisk.options(image, mode, engine), PlainLoop.withRing())) {
             assertThat(disk.write(0, data, true)).isZero();
             int result = 0;
             for (long offset = 1 << 20; offset < 8 << 20 && result == 0; offset += data.length) {

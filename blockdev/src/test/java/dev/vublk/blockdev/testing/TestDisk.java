@@ -28,7 +28,11 @@ public final class TestDisk implements AutoCloseable {
     }
 
     public static BlockOptions options(Path image, CacheMode cacheMode) {
-        return new BlockOptions(image.toString(), false, cacheMode, IoEngine.AUTO, true, 0, Locking.ON, false, false);
+        return options(image, cacheMode, IoEngine.AUTO);
+    }
+
+    public static BlockOptions options(Path image, CacheMode cacheMode, IoEngine engine) {
+        return new BlockOptions(image.toString(), false, cacheMode, engine, true, 0, Locking.ON, false, false);
     }
 
     public static BlockOptions readOnly(Path image, CacheMode cacheMode) {

@@ -45,6 +45,7 @@ public final class VirtioBlkDevice implements VhostUserDevice {
     private @Nullable QueueEvents events;
     private long acknowledged;
     private boolean inPossession;
+    private boolean refusalReported;
 
     /**
      * @param name what log lines call the disk
@@ -181,7 +182,8 @@ public final class VirtioBlkDevice implements VhostUserDevice {
             disk.take();
             inPossession = true;
         }
-        if (isRefused()) {
+        if (isRefused() && !refusalReported) {
+            refusalReported = true; // Once a session, not once a queue each time a guest starts them.
             LOG.warn("{}: the driver knows no zoned disks (VIRTIO_BLK_F_ZONED): every access will fail", name);
         }
         PassLoop ioThread = ioThreads.get(index % ioThreads.size());

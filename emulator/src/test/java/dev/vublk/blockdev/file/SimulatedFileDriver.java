@@ -56,7 +56,7 @@ public final class SimulatedFileDriver {
                 cacheMode.writeback());
         try {
             DiskExtent extent = DiskExtent.of(options, sizeBytes, false, FILE_BLOCK_BYTES);
-            return new FileBlockDriver(new SharedFile(NO_FD, options, geometry, alignment, limits, extent, null));
+            return new FileBlockDriver(new SharedFile(NO_FD, options, geometry, alignment, limits, extent, null, null));
         } catch (BlockOpenException e) {
             throw new IllegalArgumentException(e);
         }

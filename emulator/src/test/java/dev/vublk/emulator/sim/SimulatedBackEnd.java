@@ -4,12 +4,12 @@ package dev.vublk.emulator.sim;
 import dev.vublk.blockdev.BlockChannel;
 import dev.vublk.blockdev.BlockDriver;
 import dev.vublk.emulator.EmulatorUnderTest;
+import dev.vublk.emulator.UndisputedDisk;
 import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
 import dev.vublk.emulator.iothread.LoopControlContext;
 import dev.vublk.emulator.iothread.PollSettings;
 import dev.vublk.emulator.iothread.SimulatedLoop;
 import dev.vublk.emulator.virtioblk.DiskCapacity;
-import dev.vublk.emulator.virtioblk.DiskPossession;
 import dev.vublk.emulator.virtioblk.VirtioBlkDevice;
 import dev.vublk.vhostuser.session.SessionOptions;
 import dev.vublk.vhostuser.session.VhostUserServer;
@@ -21,18 +21,6 @@ import org.jspecify.annotations.Nullable;
 
 /** One life of the process: its loops, its opened disk, and the session that it serves. All but the loops is real. */
 final class SimulatedBackEnd {
-    /** The disk is always this back end's; nothing migrates here. */
-    private static final DiskPossession POSSESSION = new DiskPossession() {
-        @Override
-        public void take() {}
-
-        @Override
-        public void handOver() {}
-
-        @Override
-        public void leave() {}
-    };
-
     /** Guests choose. */
     private static final SessionOptions OPTIONS = new SessionOptions(true, false, false);
 
@@ -101,7 +89,7 @@ final class SimulatedBackEnd {
                 channels,
                 driver.limits(),
                 capacity,
-                POSSESSION,
+                new UndisputedDisk(),
                 EmulatorUnderTest.SETTINGS);
     }
 

@@ -52,7 +52,10 @@ final class DiskDefaults {
             names = "--engine",
             paramLabel = "ENGINE",
             converter = EngineConverter.class,
-            description = "How files are read and written: io_uring, threads, or auto (default).")
+            description =
+                    "How files are read and written: io_uring; threads; mmap, which copies from and to a file in memory (tmpfs)"
+                            + " without system calls; or auto (default), which is mmap where it can be and the host does"
+                            + " not swap, then io_uring, then threads.")
     IoEngine engine = IoEngine.AUTO;
 
     @Option(

@@ -11,6 +11,7 @@ import java.io.PrintWriter;
 import java.util.List;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.function.IntConsumer;
 import sun.misc.Signal;
@@ -63,12 +64,14 @@ final class Server {
                 out.println(readyLine(config.disks().get(i), limits.get(i)));
             }
             out.flush();
-            CompletableFuture<Void> ended =
-                    CompletableFuture.anyOf(toldToStop, emulator.served()).thenRun(() -> events.add(Event.STOP));
+            CompletableFuture<Object> ended = CompletableFuture.anyOf(toldToStop, emulator.served())
+                    .whenComplete((nothing, failure) -> events.add(Event.STOP));
             while (events.take() == Event.RESIZE) {
                 resize(emulator, config);
             }
             ended.join();
+        } catch (CompletionException e) {
+            throw new IOException("serving has ended: " + e.getCause(), e);
         } catch (InterruptedException e) {
             throw new InterruptedIOException("interrupted");
         } finally {

@@ -86,7 +86,14 @@ class UmlGuestIT {
         Path socket = socket("disk.sock");
         String withoutIoUring = Checkout.guestScript("without-io-uring.pl");
         try (VublkProcess vublk = VublkProcess.exportThrough(
-                List.of(withoutIoUring), directory, 1, image.toString(), "--socket", socket.toString())) {
+                List.of(withoutIoUring),
+                directory,
+                1,
+                image.toString(),
+                "--socket",
+                socket.toString(),
+                "--fd-monitor",
+                "auto")) {
             Guest.uml("fio-verify", socket).succeeds();
             vublk.stop(socket);
             assertThat(vublk.logText()).containsOnlyOnce("WARN");

@@ -155,10 +155,6 @@ final class RequestDispatcher {
     private void getInflightFd(MessageHeader header, InflightDescription asked)
             throws IOException, VhostUserProtocolException {
         InflightDescription region = session.describeInflight(asked);
-        if (region.mmapSizeBytes() == 0) {
-            reply(header, region.encode(header.sizeBytes()));
-            return;
-        }
         // Sealed: a front end that is confused rather than hostile cannot truncate it under us.
         int fd = SharedMapping.createSealedFile("vublk-inflight", region.mmapSizeBytes());
         if (fd < 0) {

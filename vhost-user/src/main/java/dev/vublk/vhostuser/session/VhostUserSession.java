@@ -52,6 +52,7 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
     private final Vring[] vrings;
     private MappedMemory memory = new MappedMemory();
     private @Nullable InflightRegion inflight;
+    private RingFormat inflightFormat = RingFormat.UNDECIDED;
     private @Nullable BackendRequestChannel backendRequests;
     private final DeviceState deviceState = new DeviceState();
     private @Nullable DirtyLog log;
@@ -94,6 +95,7 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
         boolean changed = acknowledge(acked);
         if (changed) {
             stopAll();
+            forgetInflightOfOtherRings();
             device.featuresAcked(features.acked());
         }
         if (features.logsAll() != loggedAll) {
@@ -267,10 +269,7 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
 
     // ---- requests in flight
 
-    /**
-     * How large a region has to be for the queues that a front end names: 0, which front ends take for none, for packed rings,
-     * whose requests are not tracked.
-     */
+    /** How large a region has to be for the queues that a front end names. */
     InflightDescription describeInflight(InflightDescription asked) throws VhostUserProtocolException {
         if (asked.queueCount() < 1
                 || asked.queueCount() > vrings.length
@@ -280,7 +279,7 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
                     + asked.queueSize() + "; " + vrings.length + " of " + device.queueSizeMax() + " are possible");
         }
         return new InflightDescription(
-                usesPackedRings() ? 0 : InflightRegion.sizeBytes(asked.queueCount(), asked.queueSize()),
+                InflightRegion.sizeBytes(asked.queueCount(), asked.queueSize(), mayUsePackedRings()),
                 0,
                 asked.queueCount(),
                 asked.queueSize());
@@ -288,18 +287,31 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
 
     /** Uses a region that the front end kept from an earlier connection, or has just been given. */
     void setInflight(InflightDescription description, AncillaryFds fds) throws VhostUserProtocolException {
-        if (usesPackedRings()) {
-            throw new VhostUserProtocolException("SET_INFLIGHT_FD for packed rings, whose requests are not tracked");
-        }
-        InflightRegion replaced = InflightRegion.map(description, fds.borrow(0));
+        InflightRegion replaced =
+                InflightRegion.map(description, fds.borrow(0), features.ringFormat() == RingFormat.PACKED);
         stopAll();
         closeInflight();
         inflight = replaced;
+        inflightFormat = features.ringFormat();
         startAllReady();
     }
 
-    private boolean usesPackedRings() {
-        return features.areAcked() && (features.acked() & VirtioFeature.VIRTIO_F_RING_PACKED) != 0;
+    /** Blocks for packed rings have room for split ones. */
+    private boolean mayUsePackedRings() {
+        return switch (features.ringFormat()) {
+            case PACKED -> true;
+            case SPLIT -> false;
+            case UNDECIDED -> (features.offered() & VirtioFeature.VIRTIO_F_RING_PACKED) != 0;
+        };
+    }
+
+    /** What is in a region says nothing of rings of the other kind; a front end whose driver changes kinds gives a new one. */
+    private void forgetInflightOfOtherRings() {
+        if (inflightFormat == RingFormat.UNDECIDED) {
+            inflightFormat = features.ringFormat();
+        } else if (inflightFormat != features.ringFormat()) {
+            closeInflight();
+        }
     }
 
     private void closeInflight() {

@@ -11,7 +11,6 @@ import dev.vublk.vhostuser.protocol.VringAddress;
 import dev.vublk.vhostuser.virtqueue.InflightBlock;
 import dev.vublk.vhostuser.virtqueue.InflightRegion;
 import dev.vublk.vhostuser.virtqueue.QueueLog;
-import dev.vublk.vhostuser.virtqueue.VirtioFeature;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
 import org.jspecify.annotations.Nullable;
 
@@ -55,6 +54,11 @@ final class Vring implements AutoCloseable {
     /** The device ran the ring up to the present base: a kick for what lies behind it may have been taken already. */
     private boolean resumed;
 
+    /** The device ran the ring and gave everything back, up to this base. */
+    private boolean ran;
+
+    private int ranTo;
+
     Vring(int index, VhostUserDevice device) {
         this.index = index;
         this.device = device;
@@ -86,10 +90,8 @@ final class Vring implements AutoCloseable {
         long used = translate(memory, at.usedUserAddress(), format.usedBytes(size), RingFormat.USED_ALIGNMENT);
         int startBase = format.baseToStartFrom(index, base, desc, size);
         // A front end that reconnected kicks only for new requests: those already in the ring must be looked for.
-        if (region != null && (features & VirtioFeature.VIRTIO_F_RING_PACKED) != 0) {
-            throw new VhostUserProtocolException("ring " + index + " is packed, and its requests cannot be tracked");
-        }
-        InflightBlock inflight = region == null ? null : region.block(index, size);
+        InflightBlock inflight =
+                region == null ? null : region.block(index, size, format == RingFormat.PACKED, ran && base != ranTo);
         boolean startNow =
                 resumed || format.isInUse(startBase, desc, used, size) || (inflight != null && inflight.isInUse());
         device.startQueue(new VirtqueueSetup(
@@ -135,6 +137,8 @@ final class Vring implements AutoCloseable {
             base = device.stopQueue(index);
             running = false;
             resumed = true;
+            ran = true;
+            ranTo = base;
         }
     }
 
@@ -158,7 +162,7 @@ final class Vring implements AutoCloseable {
         format.checkBase(index, newBase);
         if (newBase != base) {
             stop();
-            resumed &= newBase == base;
+            resumed = false;
             base = newBase;
         }
     }

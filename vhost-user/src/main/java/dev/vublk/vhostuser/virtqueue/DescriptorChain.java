@@ -16,6 +16,9 @@ public final class DescriptorChain {
     /** Descriptors of a packed ring that the chain took there: how far its used descriptor moves the ring on. */
     int ringSlots;
 
+    /** Where a packed ring's in-flight block has the chain, when there is one. */
+    int inflightEntry;
+
     /** For the walk through the descriptors: whether a writable one came, and the length of all so far. */
     boolean sawWritable;
 

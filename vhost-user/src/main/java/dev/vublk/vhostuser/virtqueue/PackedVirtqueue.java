@@ -21,6 +21,7 @@ import static dev.vublk.vhostuser.virtqueue.VirtqueueLayout.VIRTQ_DESC_F_WRITE;
 import dev.vublk.vhostuser.memory.GuestMemory;
 import dev.vublk.vhostuser.memory.HostMemory;
 import java.lang.invoke.VarHandle;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The device side of a packed virtqueue (virtio 1.2 section 2.8). Runs on its IOThread.
@@ -38,7 +39,7 @@ import java.lang.invoke.VarHandle;
  */
 final class PackedVirtqueue extends Virtqueue {
     /** The two flags that tell whose a descriptor is, where they are in its second half. */
-    private static final long MARKS = (long) (VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED) << FLAGS_SHIFT;
+    static final long MARKS = (long) (VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED) << FLAGS_SHIFT;
 
     private final long ring;
     private final long driverEvent;
@@ -69,6 +70,8 @@ final class PackedVirtqueue extends Virtqueue {
 
     private boolean kicksSuppressed;
 
+    private final @Nullable PackedInflight inflight;
+
     PackedVirtqueue(VirtqueueSetup setup) {
         super(setup);
         ring = setup.descHostAddress();
@@ -80,11 +83,53 @@ final class PackedVirtqueue extends Virtqueue {
         if (!base.fits(size)) {
             throw new IllegalArgumentException(base + " in a ring of " + size);
         }
-        availPosition = base.availPosition();
-        availMarks = (long) (base.availWrap() ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED) << FLAGS_SHIFT;
-        usedPosition = base.usedPosition();
-        usedMarks = base.usedWrap() ? MARKS : 0;
-        slotsInFlight = base.slotsBehind(size);
+        InflightBlock block = setup.inflight();
+        inflight = block == null ? null : recover(block, base);
+        PackedRingBase start = inflight == null ? base : inflight.recovered().base(base);
+        availPosition = start.availPosition();
+        availMarks = availMarks(start.availWrap());
+        usedPosition = start.usedPosition();
+        usedMarks = start.usedWrap() ? MARKS : 0;
+        slotsInFlight = start.slotsBehind(size);
+        if (block != null && !isBroken()) {
+            hideUnpublished(block.faults());
+        }
+    }
+
+    private PackedInflight recover(InflightBlock block, PackedRingBase told) {
+        PackedRecovery recovery = new PackedRecovery(block, size);
+        String damage = recovery.recover(told, ring);
+        if (!damage.isEmpty()) {
+            markBroken(damage);
+        }
+        return new PackedInflight(block, recovery);
+    }
+
+    /**
+     * A predecessor may have died with used descriptors in the ring that the driver did not see, because the first of them was
+     * held back. Their chains are run again: until then the driver must not take those for used.
+     */
+    private void hideUnpublished(InflightFaults faults) {
+        int position = usedPosition;
+        long marks = usedMarks;
+        for (int slot = 0; slot < slotsInFlight; slot++) {
+            long address = address(position) + DESC_LEN_ID_FLAGS;
+            long half = HostMemory.getLong(address);
+            if ((half & MARKS) == marks) {
+                HostMemory.putLong(address, (half & ~MARKS) | availMarks(marks != 0));
+                logWritten(address, Long.BYTES);
+                faults.reached(InflightPoint.RECOVERY_SLOT_CLEANED);
+            }
+            if (++position == size) {
+                position = 0;
+                marks ^= MARKS;
+            }
+        }
+    }
+
+    /** Marks of a descriptor that is available in a lap with that wrap counter. */
+    static long availMarks(boolean wrap) {
+        return (long) (wrap ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED) << FLAGS_SHIFT;
     }
 
     @Override
@@ -93,7 +138,7 @@ final class PackedVirtqueue extends Virtqueue {
     }
 
     private boolean availWrap() {
-        return availMarks == (long) VIRTQ_DESC_F_AVAIL << FLAGS_SHIFT;
+        return availMarks == availMarks(true);
     }
 
     private boolean usedWrap() {
@@ -106,19 +151,23 @@ final class PackedVirtqueue extends Virtqueue {
 
     @Override
     public boolean hasRecovered() {
-        return false; // Requests of a packed ring are not tracked; the session gives it no region.
+        return inflight != null && inflight.hasRecovered() && !isBroken();
     }
 
     @Override
     public boolean hasAvailable() {
         return !isBroken()
-                && (HostMemory.getLongAcquire(address(availPosition) + DESC_LEN_ID_FLAGS) & MARKS) == availMarks;
+                && ((HostMemory.getLongAcquire(address(availPosition) + DESC_LEN_ID_FLAGS) & MARKS) == availMarks
+                        || hasRecovered());
     }
 
     @Override
     public int pop(DescriptorChain chain) {
         if (isBroken()) {
             return BROKEN;
+        }
+        if (inflight != null && inflight.hasRecovered()) {
+            return popRecovered(chain, inflight);
         }
         // [D] Acquire: the driver has written the whole chain before the flags of its first descriptor.
         long first = HostMemory.getLongAcquire(address(availPosition) + DESC_LEN_ID_FLAGS);
@@ -129,7 +178,35 @@ final class PackedVirtqueue extends Virtqueue {
             return brokenBy("more descriptors available than the ring has");
         }
         chain.clear(bufferId(first));
-        return (flags(first) & VIRTQ_DESC_F_INDIRECT) != 0 ? walkTable(chain, first) : walk(chain, first);
+        if (inflight != null) {
+            inflight.begin();
+        }
+        return (flags(first) & VIRTQ_DESC_F_INDIRECT) != 0 ? walkPointer(chain, first) : walk(chain, first);
+    }
+
+    /**
+     * Gives a predecessor's chain out again, by the copies of its descriptors: the ring may have others there by now. Its slots
+     * count as in flight already.
+     */
+    private int popRecovered(DescriptorChain chain, PackedInflight from) {
+        PackedRecovery recovered = from.recovered();
+        int number = from.takeRecovered();
+        long[] descriptors = recovered.descriptors(number);
+        chain.clear(bufferId(descriptors[descriptors.length - 1]));
+        chain.ringSlots = descriptors.length / 2;
+        chain.inflightEntry = recovered.entry(number);
+        if ((flags(descriptors[1]) & VIRTQ_DESC_F_INDIRECT) != 0) {
+            return walkTable(chain, descriptors[0], descriptors[1]) ? POPPED : BROKEN;
+        }
+        for (int i = 0; i < descriptors.length; i += 2) {
+            if ((flags(descriptors[i + 1]) & VIRTQ_DESC_F_INDIRECT) != 0) {
+                return brokenBy("indirect descriptor where none may be");
+            }
+            if (!addDescriptor(chain, descriptors[i], descriptors[i + 1])) {
+                return BROKEN;
+            }
+        }
+        return POPPED;
     }
 
     /**
@@ -145,7 +222,8 @@ final class PackedVirtqueue extends Virtqueue {
             if ((flags(half) & VIRTQ_DESC_F_INDIRECT) != 0) {
                 return brokenBy("indirect descriptor where none may be"); // Section 2.8.19: not in a list.
             }
-            if (!addDescriptor(chain, HostMemory.getLong(address(position) + DESC_ADDR), half)) {
+            long guestAddress = HostMemory.getLong(address(position) + DESC_ADDR);
+            if (!save(guestAddress, half) || !addDescriptor(chain, guestAddress, half)) {
                 return BROKEN;
             }
             if ((flags(half) & VIRTQ_DESC_F_NEXT) == 0) {
@@ -158,26 +236,47 @@ final class PackedVirtqueue extends Virtqueue {
         return brokenBy("chain longer than the ring has room for");
     }
 
-    /** Goes through an indirect table: all of it, one entry after the other; of their flags only WRITE counts (2.8.7). */
-    private int walkTable(DescriptorChain chain, long pointer) {
+    /** Follows a chain that is one descriptor, which points to a table. */
+    private int walkPointer(DescriptorChain chain, long pointer) {
+        long guestAddress = HostMemory.getLong(address(availPosition) + DESC_ADDR);
+        return save(guestAddress, pointer) && walkTable(chain, guestAddress, pointer) ? take(chain, 1) : BROKEN;
+    }
+
+    /**
+     * Goes through an indirect table: all of it, one entry after the other; of their flags only WRITE counts (2.8.7). Returns
+     * false when that broke the queue.
+     */
+    private boolean walkTable(DescriptorChain chain, long guestAddress, long pointer) {
         long tableBytes = lengthBytes(pointer);
         if (!indirect || (flags(pointer) & VIRTQ_DESC_F_NEXT) != 0) {
-            return brokenBy("indirect descriptor where none may be");
+            return isNotBrokenBy("indirect descriptor where none may be");
         }
         if (tableBytes == 0 || tableBytes % DESC_BYTES != 0 || tableBytes / DESC_BYTES > chainLengthMax) {
-            return brokenBy("indirect table of a bad length");
+            return isNotBrokenBy("indirect table of a bad length");
         }
-        long table = memory().translate(HostMemory.getLong(address(availPosition) + DESC_ADDR), tableBytes);
+        long table = memory().translate(guestAddress, tableBytes);
         if (table == GuestMemory.UNMAPPED) {
-            return brokenBy("indirect table outside guest memory");
+            return isNotBrokenBy("indirect table outside guest memory");
         }
         for (long entry = table; entry < table + tableBytes; entry += DESC_BYTES) {
             long half = HostMemory.getLong(entry + DESC_LEN_ID_FLAGS);
             if (!addDescriptor(chain, HostMemory.getLong(entry + DESC_ADDR), half)) {
-                return BROKEN;
+                return false;
             }
         }
-        return take(chain, 1);
+        return true;
+    }
+
+    private boolean isNotBrokenBy(String reason) {
+        markBroken(reason);
+        return false;
+    }
+
+    /** Copies a descriptor to where it outlives this process, if anywhere; returns false when that broke the queue. */
+    private boolean save(long guestAddress, long half) {
+        return inflight == null
+                || inflight.save(guestAddress, half)
+                || isNotBrokenBy("more chains in flight than the queue has descriptors");
     }
 
     /** Adds what a descriptor describes; returns false when that broke the queue. */
@@ -209,6 +308,9 @@ final class PackedVirtqueue extends Virtqueue {
     }
 
     private int take(DescriptorChain chain, int slots) {
+        if (inflight != null) {
+            chain.inflightEntry = inflight.take(slots);
+        }
         chain.ringSlots = slots;
         slotsInFlight += slots;
         availPosition += slots;
@@ -221,6 +323,16 @@ final class PackedVirtqueue extends Virtqueue {
 
     @Override
     public void pushUsed(DescriptorChain chain, int writtenBytes) {
+        if (inflight == null) {
+            writeUsed(chain, writtenBytes);
+            return;
+        }
+        inflight.reached(InflightPoint.DONE);
+        writeUsed(chain, writtenBytes);
+        inflight.used(chain.inflightEntry);
+    }
+
+    private void writeUsed(DescriptorChain chain, int writtenBytes) {
         // Section 2.8.3: WRITE tells whether anything was written at all, be it only the end of the writable part.
         long flags = chain.writableBytes() > 0 ? (long) VIRTQ_DESC_F_WRITE << FLAGS_SHIFT : 0;
         long used = lengthBytes(writtenBytes) | (long) chain.headIndex << 32 | flags | usedMarks;
@@ -252,8 +364,14 @@ final class PackedVirtqueue extends Virtqueue {
         if (slotsUnpublished == 0) {
             return false;
         }
+        if (inflight != null) {
+            inflight.link(usedPosition, usedWrap());
+        }
         // Release: the data and the used descriptors behind this one are visible before it.
         HostMemory.putLongRelease(firstUsedAddress, firstUsed);
+        if (inflight != null) {
+            inflight.commit();
+        }
         logWritten(firstUsedAddress, Long.BYTES);
         slotsSinceSignal = Math.min(size, slotsSinceSignal + slotsUnpublished);
         slotsUnpublished = 0;

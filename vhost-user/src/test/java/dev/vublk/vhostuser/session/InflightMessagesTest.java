@@ -167,6 +167,84 @@ final class InflightMessagesTest {
         }
     }
 
+    private static SessionUnderTest packed(SessionUnderTest session) throws IOException {
+        session.negotiatePacked();
+        assertThat(session.frontend.setMemTable(session.memory)).isTrue();
+        return session;
+    }
+
+    @Test
+    void shouldMakeLargerRegionsForPackedRings() throws Exception {
+        try (SessionUnderTest session = packed(new SessionUnderTest(directory));
+                FrontendInflight region = getRegion(session)) {
+            // 32 bytes a descriptor and a queue, on cache lines of its own.
+            assertThat(region.description().mmapSizeBytes())
+                    .isEqualTo(QUEUES * (64 + 32L * SessionUnderTest.RING_SIZE));
+            assertThat(session.frontend.setInflightFd(region)).isTrue();
+            session.runRing(0).runRing(1);
+            assertThat(blockOf(session, 1).hostAddress() - blockOf(session, 0).hostAddress())
+                    .isEqualTo(region.description().mmapSizeBytes() / QUEUES);
+        }
+    }
+
+    @Test
+    void shouldRefuseARegionThatIsTooSmallForPackedRings() throws Exception {
+        try (SessionUnderTest session = packed(new SessionUnderTest(directory))) {
+            assertThat(setRegion(session, InflightRegion.sizeBytes(2, 128, false), 0, 2, 128))
+                    .isFalse();
+            assertThat(setRegion(session, InflightRegion.sizeBytes(2, 128, true), 0, 2, 128))
+                    .isTrue();
+            session.assertAlive();
+        }
+    }
+
+    /** Set before the features, when nobody knows of which kind the rings will be. */
+    @Test
+    void shouldRefuseToStartAPackedRingInARegionForSplitOnes() throws Exception {
+        try (SessionUnderTest session = new SessionUnderTest(directory)) {
+            session.frontend.setProtocolFeatures(session.frontend.getProtocolFeatures());
+            session.frontend.needReply(true);
+            assertThat(setRegion(session, InflightRegion.sizeBytes(2, 128, false), 0, 2, 128))
+                    .isTrue();
+            packed(session).prepareRing(0);
+            assertThat(session.frontend.setVringEnable(0, true)).isFalse();
+            session.assertAlive();
+        }
+    }
+
+    /** A guest's firmware has split rings, its operating system packed ones: the region of one says nothing of the other. */
+    @Test
+    void shouldForgetARegionOfTheOtherKindOfRing() throws Exception {
+        try (SessionUnderTest session = new SessionUnderTest(directory).negotiateWithMemory();
+                FrontendInflight region = getRegion(session)) {
+            assertThat(session.frontend.setInflightFd(region)).isTrue();
+            session.runRing(0);
+            session.frontend.getVringBase(0);
+            assertThat(session.frontend.setFeatures(session.frontend.getFeatures()))
+                    .isTrue();
+            session.runRing(0);
+            assertThat(session.device.setupOf(0).inflight()).isNull();
+        }
+    }
+
+    /** A packed ring does not tell where it stands: its block does, but not any more when the front end begins another ring. */
+    @ParameterizedTest
+    @CsvSource({"true, false", "false, true"})
+    void shouldTellWhetherTheRingIsNew(boolean sameBase, boolean isNew) throws Exception {
+        try (SessionUnderTest session = packed(new SessionUnderTest(directory));
+                FrontendInflight region = getRegion(session)) {
+            assertThat(session.frontend.setInflightFd(region)).isTrue();
+            session.runRing(0);
+            assertThat(blockOf(session, 0).ringIsNew()).isFalse();
+            int base = session.frontend.getVringBase(0);
+            session.prepareRing(0);
+            assertThat(session.frontend.setVringBase(0, sameBase ? base : 0x80018001))
+                    .isTrue();
+            assertThat(session.frontend.setVringEnable(0, true)).isTrue();
+            assertThat(blockOf(session, 0).ringIsNew()).isEqualTo(isNew);
+        }
+    }
+
     private static boolean setRegion(SessionUnderTest session, long size, long offset, int queues, int queueSize)
             throws IOException {
         int fd = SharedMapping.createMemoryFile("vublk-inflight", 1 << 16);
@@ -230,7 +308,7 @@ final class InflightMessagesTest {
         try (SessionUnderTest session = new SessionUnderTest(directory).negotiateWithMemory()) {
             int fd = SharedMapping.createMemoryFile("vublk-inflight", 1 << 16);
             InflightDescription description =
-                    new InflightDescription(InflightRegion.sizeBytes(QUEUES, 128), 0, QUEUES, 128);
+                    new InflightDescription(InflightRegion.sizeBytes(QUEUES, 128, false), 0, QUEUES, 128);
             assertThat(session.frontend.setInflightFd(description, fd)).isTrue();
             assertThat(SharedMapping.resize(fd, 0)).isZero();
             session.prepareRing(0);

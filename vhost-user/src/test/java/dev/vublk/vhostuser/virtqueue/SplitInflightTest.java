@@ -48,7 +48,7 @@ final class SplitInflightTest {
 
     @BeforeEach
     void setUp() {
-        block = arena.allocate(InflightLayout.strideBytes(SIZE), InflightLayout.BLOCK_ALIGNMENT)
+        block = arena.allocate(InflightLayout.strideBytes(SIZE, false), InflightLayout.BLOCK_ALIGNMENT)
                 .address();
     }
 
@@ -72,7 +72,7 @@ final class SplitInflightTest {
                 -1,
                 false,
                 memory.snapshot(),
-                new InflightBlock(block, SIZE, InflightFaults.NONE),
+                new InflightBlock(block, SIZE, false, InflightFaults.NONE),
                 null));
     }
 
@@ -314,13 +314,14 @@ final class SplitInflightTest {
 
     @Test
     void shouldRefuseHeadsBeyondASmallerRing() {
-        block = arena.allocate(InflightLayout.strideBytes(2 * SIZE), InflightLayout.BLOCK_ALIGNMENT)
+        block = arena.allocate(InflightLayout.strideBytes(2 * SIZE, false), InflightLayout.BLOCK_ALIGNMENT)
                 .address();
         HostMemory.putU16(block + VERSION, 1);
         HostMemory.putU16(block + DESC_NUM, 2 * SIZE);
         HostMemory.putByte(desc(SIZE) + SPLIT_DESC_INFLIGHT, (byte) 1);
 
-        SplitInflight inflight = new SplitInflight(new InflightBlock(block, 2 * SIZE, InflightFaults.NONE), SIZE);
+        SplitInflight inflight =
+                new SplitInflight(new InflightBlock(block, 2 * SIZE, false, InflightFaults.NONE), SIZE);
 
         assertThat(inflight.recover(0)).contains("beyond the descriptor table");
         assertThat(inflight.hasRecovered()).isFalse();

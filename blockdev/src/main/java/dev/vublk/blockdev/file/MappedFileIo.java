@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.blockdev.file;
+
+import dev.vublk.blockdev.IoContext;
+import dev.vublk.blockdev.linux.Iovec;
+import dev.vublk.blockdev.linux.NativeMemory;
+import dev.vublk.blockdev.linux.PosixFile;
+
+/**
+ * The mmap engine, for files in memory: copies between the guest's pages and the file's own, on the loop. Holes, and pages
+ * that turn out to be gone, are left to system calls, which make no memory of a hole that is read and tell a full file
+ * system from a truncated file. Large calls, which would keep the loop busy, go to a worker thread. Runs on its loop.
+ */
+final class MappedFileIo implements FileIo {
+    /** The longest copy on the loop: some ten microseconds for each 128 KiB. Arbitrary. */
+    private static final long INLINE_MAX_BYTES = 256 << 10;
+
+    private final FileMapping mapping;
+    private final WorkerFileIo workers;
+    private final int fd;
+
+    MappedFileIo(IoContext context, FileMapping mapping, int fd) {
+        this.mapping = mapping;
+        this.workers = new WorkerFileIo(context, fd);
+        this.fd = fd;
+    }
+
+    @Override
+    public int readv(long iovAddress, int iovCount, long offsetBytes) {
+        long lengthBytes = length(iovAddress, iovCount);
+        if (lengthBytes > INLINE_MAX_BYTES) {
+            return workers.readv(iovAddress, iovCount, offsetBytes);
+        }
+        FileMapping.View view = mapping.view();
+        if (view.isPresent(offsetBytes, lengthBytes)) {
+            try {
+                long source = view.addressOf(offsetBytes);
+                for (long iov = iovAddress, end = end(iov, iovCount); iov < end; iov += Iovec.SIZE_BYTES) {
+                    NativeMemory.copy(source, Iovec.base(iov), Iovec.length(iov));
+                    source += Iovec.length(iov);
+                }
+                awaitFault();
+                return (int) lengthBytes;
+            } catch (InternalError pageGone) {
+                mapping.forget(offsetBytes, lengthBytes);
+            }
+        }
+        return learned(PosixFile.readv(fd, iovAddress, iovCount, offsetBytes, 0), offsetBytes);
+    }
+
+    @Override
+    public int writev(long iovAddress, int iovCount, long offsetBytes, int rwFlags) {
+        long lengthBytes = length(iovAddress, iovCount);
+        if (lengthBytes > INLINE_MAX_BYTES) {
+            return workers.writev(iovAddress, iovCount, offsetBytes, rwFlags);
+        }
+        FileMapping.View view = mapping.view();
+        if (view.isPresent(offsetBytes, lengthBytes)) {
+            try {
+                long target = view.addressOf(offsetBytes);
+                for (long iov = iovAddress, end = end(iov, iovCount); iov < end; iov += Iovec.SIZE_BYTES) {
+                    NativeMemory.copy(Iovec.base(iov), target, Iovec.length(iov));
+                    target += Iovec.length(iov);
+                }
+                awaitFault();
+                return (int) lengthBytes; // Memory knows no stabler state than this one: rwFlags has nothing to add.
+            } catch (InternalError pageGone) {
+                mapping.forget(offsetBytes, lengthBytes);
+            }
+        }
+        return learned(PosixFile.writev(fd, iovAddress, iovCount, offsetBytes, rwFlags), offsetBytes);
+    }
+
+    private static long end(long iovAddress, int iovCount) {
+        return iovAddress + (long) iovCount * Iovec.SIZE_BYTES;
+    }
+
+    private static long length(long iovAddress, int iovCount) {
+        long lengthBytes = 0;
+        for (long iov = iovAddress, end = end(iov, iovCount); iov < end; iov += Iovec.SIZE_BYTES) {
+            lengthBytes += Iovec.length(iov);
+        }
+        return lengthBytes;
+    }
+
+    /**
+     * A fault in a copy does not throw there but where the thread next looks for what it has to throw, which in compiled code
+     * may be in a caller, after the request has been completed as if all were well. A call into the virtual machine is such a
+     * place; this is the cheapest one there is.
+     */
+    private void awaitFault() {
+        Thread.holdsLock(this);
+    }
+
+    /** After a system call: what it moved may have no hole now. */
+    private int learned(int result, long offsetBytes) {
+        if (result > 0) {
+            mapping.learn(offsetBytes, result);
+        }
+        return result;
+    }
+
+    /** Only for requests that are not aligned as O_DIRECT wants it, which memory does not: no way worth a copy of its own. */
+    @Override
+    public int read(long address, int lengthBytes, long offsetBytes) {
+        return PosixFile.read(fd, address, lengthBytes, offsetBytes);
+    }
+
+    @Override
+    public int write(long address, int lengthBytes, long offsetBytes, int rwFlags) {
+        return workers.write(address, lengthBytes, offsetBytes, rwFlags);
+    }
+
+    /** Does nothing in memory, but the kernel may know better. */
+    @Override
+    public int fdatasync() {
+        return PosixFile.fdatasync(fd);
+    }
+
+    @Override
+    public int fallocate(int mode, long offsetBytes, long lengthBytes) {
+        mapping.forget(offsetBytes, lengthBytes);
+        return lengthBytes > INLINE_MAX_BYTES
+                ? workers.fallocate(mode, offsetBytes, lengthBytes)
+                : PosixFile.fallocate(fd, mode, offsetBytes, lengthBytes);
+    }
+
+    @Override
+    public int ioctlOnRange(int request, long offsetBytes, long lengthBytes) {
+        return workers.ioctlOnRange(request, offsetBytes, lengthBytes);
+    }
+
+    @Override
+    public void pause() {
+        workers.pause();
+    }
+
+    @Override
+    public void close() {
+        workers.close();
+    }
+}
