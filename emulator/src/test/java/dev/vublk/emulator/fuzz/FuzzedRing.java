@@ -112,7 +112,7 @@ final class FuzzedRing implements AccessGuard.ReadListener {
         InflightRegion region = null;
         if (!packed && (choices & 1) != 0) {
             fill(input, INFLIGHT, 512);
-            region = InflightRegion.map(new InflightDescription(4096, 0, 1, SIZE_MAX), INFLIGHT_FD);
+            region = InflightRegion.map(new InflightDescription(4096, 0, 1, SIZE_MAX), INFLIGHT_FD, false);
         }
         try {
             int used = HostMemory.getU16(MAIN.hostAddress() + USED + 2);
@@ -139,7 +139,7 @@ final class FuzzedRing implements AccessGuard.ReadListener {
                 | ((choices & 2) != 0 ? VirtioFeature.VIRTIO_F_EVENT_IDX : 0)
                 | ((choices & 4) != 0 ? 0 : VirtioFeature.VIRTIO_F_INDIRECT_DESC)
                 | (packed ? VirtioFeature.VIRTIO_F_RING_PACKED : 0);
-        InflightBlock block = region == null ? null : region.block(0, size);
+        InflightBlock block = region == null ? null : region.block(0, size, packed, false);
         return new VirtqueueSetup(
                 0, size, base, ring + DESC, ring + AVAIL, ring + USED, features, -1, -1, -1, true, memory, block, null);
     }

@@ -22,6 +22,7 @@ import dev.vublk.vhostuser.virtqueue.VirtioFeature;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /** One connection from its first byte to its end, as one input wants it; everything but the loops and the disk is real. */
 final class FuzzedSession {
@@ -53,6 +54,9 @@ final class FuzzedSession {
         AccessGuard.INSTANCE.listen(this::changeWhileRead);
         int choices = input.u8();
         packed = (choices & 4) != 0;
+        if ((choices & 32) != 0) {
+            FILES.fillBackendRequests();
+        }
         int[] pair = new int[2];
         if (UnixSocket.pair(pair) < 0) {
             throw new AssertionError("no socket pair: descriptors have leaked");
@@ -77,6 +81,7 @@ final class FuzzedSession {
 
     private void run(boolean wellBehaved) {
         InternalFaults faults = InternalFaults.watch();
+        Throwable failure = null;
         try {
             if (wellBehaved) {
                 negotiate(-1L);
@@ -84,23 +89,42 @@ final class FuzzedSession {
                 startRing(0, 0);
                 startRing(1, 0);
             }
-            for (int steps = 0; steps < STEPS_MAX && !input.isEmpty() && backEnd.isServing(); steps++) {
-                int step = input.u8();
-                if (wellBehaved || (step & 1) == 0) {
-                    requestStep(step >>> 1);
-                } else {
-                    messageStep(step >>> 1);
-                }
-                AccessGuard.INSTANCE.check();
-            }
+            takeSteps(wellBehaved);
             frontend.checkAnswered();
+        } catch (Throwable t) {
+            failure = t;
+            throw t;
         } finally {
+            end(failure);
+        }
+        faults.check();
+    }
+
+    private void takeSteps(boolean wellBehaved) {
+        for (int steps = 0; steps < STEPS_MAX && !input.isEmpty() && backEnd.isServing(); steps++) {
+            int step = input.u8();
+            if (wellBehaved || (step & 1) == 0) {
+                requestStep(step >>> 1);
+            } else {
+                messageStep(step >>> 1);
+            }
+            AccessGuard.INSTANCE.check();
+        }
+    }
+
+    /** Hangs up and looks what is left; what failed before is the first to be told. */
+    private void end(@Nullable Throwable failure) {
+        try {
             frontend.close();
             backEnd.awaitEnd();
             backEnd.close();
             AccessGuard.INSTANCE.end();
+        } catch (AssertionError e) {
+            if (failure == null) {
+                throw e;
+            }
+            failure.addSuppressed(e);
         }
-        faults.check();
     }
 
     // ---- what a guest does

@@ -3,6 +3,7 @@ package dev.vublk.emulator.fuzz;
 
 import dev.vublk.vhostuser.frontend.FrontendMemory;
 import dev.vublk.vhostuser.linux.EventFd;
+import dev.vublk.vhostuser.linux.FileDescriptor;
 import dev.vublk.vhostuser.linux.SharedMapping;
 import dev.vublk.vhostuser.linux.UnixSocket;
 import dev.vublk.vhostuser.memory.HostMemory;
@@ -36,6 +37,9 @@ final class GuestFiles {
     /** One end of a socket pair for messages of the back end, and other uses that nobody meant it for. */
     final int backendRequestFd;
 
+    /** The front end's end of it, which is read when an input begins only. */
+    private final int backendRequestReader;
+
     private final byte[] zeroes = new byte[MEMORY_BYTES];
     private boolean shrunk;
 
@@ -51,6 +55,7 @@ final class GuestFiles {
         int[] pair = new int[2];
         UnixSocket.pair(pair);
         backendRequestFd = pair[0];
+        backendRequestReader = pair[1];
     }
 
     /** Whatever an input left there is gone. */
@@ -64,6 +69,19 @@ final class GuestFiles {
         HostMemory.copyIn(zeroes, 0, shrinking.hostAddress(), OTHER_BYTES);
         EventFd.drain(kickFd);
         EventFd.drain(callFd);
+        while (FileDescriptor.read(backendRequestReader, new byte[4096]) > 0) {
+            // What an input before this one has left.
+        }
+    }
+
+    /** From now on no message of the back end finds room: the front end does not read. */
+    void fillBackendRequests() {
+        while (FileDescriptor.write(backendRequestFd, zeroes) > 0) {
+            // Until it is full.
+        }
+        while (FileDescriptor.write(backendRequestFd, new byte[1]) > 0) {
+            // The last few bytes.
+        }
     }
 
     void shrink(int bytes) {
