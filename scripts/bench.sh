@@ -18,9 +18,10 @@ polling: one active disk at depth 1 while 0, 10 and 100 idle disks of 32 queues 
          of the back end while 100 connected disks are idle. Each idle queue has been used once.
 fairness: two null disks on one IOThread: equally loaded, and one at depth 1 beside one that is flooded at depth 256: IOPS
          and latencies, alone and together.
-compare: vublk and qemu-storage-daemon, a null disk and a file on tmpfs, 4k random reads at depths 1, 8, 32 and 64: IOPS and
-         CPU time of the back end.
-gc:      whether the back end collects garbage at full load: a file on tmpfs through io_uring, and a null disk, at depth 64, and
+compare: vublk beside qemu-storage-daemon: a null disk, a file on tmpfs and one on a disk with O_DIRECT (there beside fio as
+         well), 4k to 1m, depths 1 to 64: IOPS, latencies, CPU time, context switches, system calls, memory; its options:
+         compare --help. Needs qemu-storage-daemon and fio (scripts/guest/setup.sh), strace for --syscalls.
+gc:      whether the back end collects garbage at full load: a file on tmpfs, and a null disk, at depth 64, and
          what a request allocates. Exit status 1 when there was a collection after the warm-up. Needs a JDK (jstat, jcmd).
 
 coroutine-pool: designs of a coroutine pool (none, fixed, unbounded and resized, ours) under the whole path: 1024 requests
@@ -43,13 +44,12 @@ polling only:
   --spinners on|off a loop of idle priority on each processor (default on): a virtual processor that has gone to sleep takes
                     up to 100 us to wake, which would be all that is measured where the back end sleeps
   --idle-time S     over which the CPU time of idle disks is taken (default 5; 0: not at all)
-compare and gc only:
-  --depths LIST     (default 1,8,32,64; gc: 64)
+gc only:
+  --depths LIST     (default 64)
   --disks LIST      null,file (default both)
 
 environment: VUBLK_OPTS   more options for vublk export, such as --iothread-cpus 0
              CLIENT       a command before the client, such as "taskset -c 1"
-             QSD_AIO      io_uring (default), threads or native
 exit status: 0 all measured, 1 something failed or gc found a collection (a line says what), 2 wrong arguments
 U
 }
@@ -71,13 +71,17 @@ run_class() {
   java_home=$("$here/setup-build.sh")
   (cd "$here/.." && JAVA_HOME=$java_home mvn -q -B -pl tools -am -DskipTests package dependency:build-classpath \
     -Dmdep.outputFile=target/bench.cp -Dmdep.includeScope=test) || fail "the build failed"
-  exec "$java_home/bin/java" --sun-misc-unsafe-memory-access=allow --enable-native-access=ALL-UNNAMED \
+  exec "$java_home/bin/java" "-Dvublk.launcher=$here/vublk" --sun-misc-unsafe-memory-access=allow --enable-native-access=ALL-UNNAMED \
     --add-exports java.base/jdk.internal.vm=ALL-UNNAMED \
     -Dslf4j.internal.verbosity=ERROR -cp "$here/../tools/target/test-classes:$here/../tools/target/classes:$(cat "$classpath")" "$@"
 }
 
 case ${1:-} in
-  polling | compare | fairness | gc) experiment=$1 ;;
+  polling | fairness | gc) experiment=$1 ;;
+  compare)
+    shift
+    run_class dev.vublk.tools.bench.Comparison "$@"
+    ;;
   coroutine-pool)
     [ "${2:-}" != --piece ] || run_class dev.vublk.tools.bench.CoroutinePoolBench "${3:-400}"
     shift
@@ -90,8 +94,8 @@ case ${1:-} in
 esac
 shift
 rounds=3 time=1 warmup=1 out='' monitors=io_uring,epoll,poll polls=default,0,naive clients=poll,event idle=0,10,100 settle=8
-idle_time=5 spinners=on depths=1,8,32,64 disks=null,file
-[ "$experiment" != gc ] || time=60 warmup=10 depths=64
+idle_time=5 spinners=on depths=64 disks=null,file
+[ "$experiment" != gc ] || time=60 warmup=10
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
@@ -410,84 +414,6 @@ run_fairness() {
     key=${case// /_}
     sed -i "s/^$case-/$key-/" "$values"
     report "| $case | $(thousands "$(median "$values" "$key-iops")") | $(median "$values" "$key-p50") | $(median "$values" "$key-p99") |"
-  done
-}
-
-# ---- compare
-
-start_qsd() {
-  local disk=$1 socket=$2 i
-  local -a blockdev=(--blockdev "driver=null-co,node-name=disk,size=1073741824,read-zeroes=off")
-  if [ "$disk" = file ]; then
-    blockdev=(--blockdev "driver=file,node-name=disk,filename=$tmpfs_image,aio=${QSD_AIO:-io_uring},locking=off")
-  fi
-  qemu-storage-daemon --object iothread,id=iothread0 "${blockdev[@]}" \
-    --export "type=vhost-user-blk,id=export,node-name=disk,addr.type=unix,addr.path=$socket,writable=on,num-queues=4,iothread=iothread0" \
-    >"$directory/qsd.out" 2>&1 </dev/null &
-  started=$!
-  pids+=("$started")
-  for ((i = 0; i < 200; i++)); do
-    [ ! -S "$socket" ] || return 0
-    kill -0 "$started" 2>/dev/null || fail "qemu-storage-daemon did not start: $(tail -1 "$directory/qsd.out")"
-    sleep 0.05
-  done
-  fail "qemu-storage-daemon does not listen"
-}
-
-run_compare() {
-  local disk image depth round server vublk qsd values key number cpu
-  command -v qemu-storage-daemon >/dev/null || fail "qemu-storage-daemon is missing: run scripts/guest/setup.sh"
-  IFS=, read -ra disk_list <<<"$disks"
-  IFS=, read -ra depth_list <<<"$depths"
-  values=$directory/values
-  : >"$values"
-  for disk in "${disk_list[@]}"; do
-    image=null:1G
-    if [ "$disk" = file ]; then
-      [ -d /dev/shm ] || fail "there is no tmpfs at /dev/shm"
-      tmpfs_image=$(mktemp /dev/shm/vublk-bench.XXXXXX)
-      # Written, not sparse: holes would be read without touching memory.
-      dd if=/dev/urandom of="$tmpfs_image" bs=1M count=256 status=none || fail "/dev/shm has no room for 256 MiB"
-      image=$tmpfs_image
-    fi
-    # Both on 4 queues, both on one thread, both polling at most 32 us.
-    # shellcheck disable=SC2086 # VUBLK_OPTS is a list of words.
-    start vublk "^ready" "$here/vublk" export "$image" --socket "$directory/vublk.sock" --queues 4 --locking off ${VUBLK_OPTS:-}
-    vublk=$started
-    start_qsd "$disk" "$directory/qsd.sock"
-    qsd=$started
-    measure "$directory/vublk.sock" "$vublk" --iodepth 32 # Only that everything is compiled.
-    for ((round = 1; round <= rounds; round++)); do
-      for depth in "${depth_list[@]}"; do
-        local -a order=("vublk $vublk" "qsd $qsd")
-        [ $((round % 2)) -eq 1 ] || order=("qsd $qsd" "vublk $vublk")
-        for server in "${order[@]}"; do
-          measure "$directory/${server% *}.sock" "${server#* }" --iodepth "$depth"
-          number=$(field iops) cpu=$(field backend-cpu-per-million)
-          key=$disk/$depth/${server% *}
-          printf '%s %s\n%s-cpu %s\n' "$key" "$number" "$key" "$cpu" >>"$values"
-          say "round $round: $disk, depth $depth, ${server% *}: $(thousands "$number") IOPS, p50 $(field latency-p50) us," \
-            "back end $(printf '%.3f' "$cpu") s CPU per million"
-        done
-      done
-    done
-    end "$vublk"
-    end "$qsd"
-    rm -f "$directory/vublk.sock" "$directory/qsd.sock"
-  done
-
-  report "## vublk and $(qemu-storage-daemon --version | head -1), 4k random reads, one queue, a polling client" ""
-  machine
-  report "| disk | depth | vublk IOPS | qsd IOPS | ratio | vublk s CPU/million | qsd s CPU/million | ratio |" \
-    "|---|---|---|---|---|---|---|---|"
-  local ours theirs
-  for disk in "${disk_list[@]}"; do
-    for depth in "${depth_list[@]}"; do
-      ours=$(median "$values" "$disk/$depth/vublk") theirs=$(median "$values" "$disk/$depth/qsd")
-      local our_cpu their_cpu
-      our_cpu=$(median "$values" "$disk/$depth/vublk-cpu") their_cpu=$(median "$values" "$disk/$depth/qsd-cpu")
-      report "| $disk | $depth | $(thousands "$ours") | $(thousands "$theirs") | $(ratio "$ours" "$theirs") | $(printf '%.3f' "$our_cpu") | $(printf '%.3f' "$their_cpu") | $(ratio "$our_cpu" "$their_cpu") |"
-    done
   done
 }
 

@@ -28,7 +28,8 @@ public final class Guest implements AutoCloseable {
     private VhostUserFrontend frontend;
     private @Nullable FrontendInflight inflight;
     private final FrontendMemory memory;
-    private final GuestHeap heap;
+    private GuestHeap heap;
+    private @Nullable GuestIommu iommu;
     private final List<GuestQueue> queues = new ArrayList<>();
     private final long features;
     private final long protocolFeatures;
@@ -90,6 +91,12 @@ public final class Guest implements AutoCloseable {
         }
     }
 
+    /** Lets rings and requests lie where the IOMMU shows the memory, and have its addresses. Before any queue. */
+    void translateBy(GuestIommu newIommu) {
+        iommu = newIommu;
+        heap = new GuestHeap(newIommu.viewAddress(), GuestIommu.VIEW_BYTES);
+    }
+
     /** Has what is in flight tracked, for so many queues of at most that size. Before any queue. */
     public Guest trackInflight(int queueCount, int queueSize) throws IOException {
         inflight = frontend.getInflightFd(queueCount, queueSize);
@@ -131,8 +138,14 @@ public final class Guest implements AutoCloseable {
         }
     }
 
+    /** What a descriptor says for an address of this process. */
     public long guestAddress(long hostAddress) {
-        return memory.toGuestAddress(hostAddress);
+        return iommu == null ? memory.toGuestAddress(hostAddress) : iommu.iova(hostAddress);
+    }
+
+    /** What SET_VRING_ADDR says for an address of this process. */
+    long ringAddress(long hostAddress) {
+        return iommu == null ? hostAddress : iommu.iova(hostAddress);
     }
 
     /** Queue 0 of 128 descriptors, running. */

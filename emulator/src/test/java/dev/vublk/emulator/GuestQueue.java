@@ -124,7 +124,12 @@ public final class GuestQueue implements AutoCloseable {
 
     public void sendAddresses() throws IOException {
         check(
-                guest.frontend().setVringAddr(index, ring.descAddress(), ring.availAddress(), ring.usedAddress()),
+                guest.frontend()
+                        .setVringAddr(
+                                index,
+                                guest.ringAddress(ring.descAddress()),
+                                guest.ringAddress(ring.availAddress()),
+                                guest.ringAddress(ring.usedAddress())),
                 "SET_VRING_ADDR");
     }
 
@@ -133,7 +138,11 @@ public final class GuestQueue implements AutoCloseable {
         check(
                 guest.frontend()
                         .setVringAddrLogged(
-                                index, ring.descAddress(), ring.availAddress(), ring.usedAddress(), logGuestAddress),
+                                index,
+                                guest.ringAddress(ring.descAddress()),
+                                guest.ringAddress(ring.availAddress()),
+                                guest.ringAddress(ring.usedAddress()),
+                                logGuestAddress),
                 "SET_VRING_ADDR");
     }
 

@@ -12,17 +12,10 @@ import dev.vublk.emulator.virtioblk.DiskCapacity;
 import dev.vublk.emulator.virtioblk.VirtioBlkDevice;
 import dev.vublk.emulator.worker.WorkerPool;
 import dev.vublk.emulator.worker.WorkerPoolConfig;
-import dev.vublk.vhostuser.QueueEvents;
 import dev.vublk.vhostuser.VhostUserDevice;
-import dev.vublk.vhostuser.memory.GuestMemory;
-import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
 import dev.vublk.vhostuser.session.VhostUserServer;
 import dev.vublk.vhostuser.socket.ListenerOptions;
-import dev.vublk.vhostuser.virtqueue.InflightBlock;
-import dev.vublk.vhostuser.virtqueue.InflightFaults;
 import dev.vublk.vhostuser.virtqueue.InflightPoint;
-import dev.vublk.vhostuser.virtqueue.QueueLog;
-import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -113,94 +106,5 @@ public final class MortalBackend implements AutoCloseable {
         ioThread.close();
         controlLoop.close();
         workers.close();
-    }
-
-    /** The real device, with faults in the blocks of its queues. */
-    private record MortalDevice(VirtioBlkDevice device, InflightFaults faults) implements VhostUserDevice {
-        @Override
-        public void startQueue(VirtqueueSetup setup) throws VhostUserProtocolException {
-            InflightBlock block = setup.inflight();
-            device.startQueue(block == null ? setup : setup.withInflight(block.withFaults(faults)));
-        }
-
-        @Override
-        public void attach(QueueEvents events) {
-            device.attach(events);
-        }
-
-        @Override
-        public void kickQueue(int queueIndex) {
-            device.kickQueue(queueIndex);
-        }
-
-        @Override
-        public int queueCountMax() {
-            return device.queueCountMax();
-        }
-
-        @Override
-        public int queueSizeMax() {
-            return device.queueSizeMax();
-        }
-
-        @Override
-        public boolean packedRings() {
-            return device.packedRings();
-        }
-
-        @Override
-        public long deviceFeatures() {
-            return device.deviceFeatures();
-        }
-
-        @Override
-        public void featuresAcked(long features) {
-            device.featuresAcked(features);
-        }
-
-        @Override
-        public byte[] configSpace() {
-            return device.configSpace();
-        }
-
-        @Override
-        public boolean writeConfigSpace(int offset, byte[] data) {
-            return device.writeConfigSpace(offset, data);
-        }
-
-        @Override
-        public int stopQueue(int queueIndex) {
-            return device.stopQueue(queueIndex);
-        }
-
-        @Override
-        public void setCallFd(int queueIndex, int callFd) {
-            device.setCallFd(queueIndex, callFd);
-        }
-
-        @Override
-        public void setErrFd(int queueIndex, int errFd) {
-            device.setErrFd(queueIndex, errFd);
-        }
-
-        @Override
-        public void setLog(int queueIndex, @Nullable QueueLog log) {
-            device.setLog(queueIndex, log);
-        }
-
-        @Override
-        public void handOver() {
-            device.handOver();
-        }
-
-        @Override
-        public void extendMemory(GuestMemory memory) {
-            device.extendMemory(memory);
-        }
-
-        @Override
-        public void close() {
-            device.close();
-        }
     }
 }

@@ -72,6 +72,17 @@ public interface VhostUserDevice extends AutoCloseable {
     void extendMemory(GuestMemory memory);
 
     /**
+     * The front end was asked for what a running queue misses: it looks again now.
+     *
+     * @param misses as the queue reported them; of another report than its latest it takes no notice
+     * @param refused what the guest's IOMMU does not let the device use
+     */
+    void translated(int queueIndex, long[] misses, long[] refused);
+
+    /** Waits until no request of a running queue uses I/O virtual addresses of that range, which have become invalid. */
+    void awaitUnused(int queueIndex, long firstIova, long lastIova);
+
+    /**
      * Lets a running queue log what it writes to guest memory from now on: elsewhere than before, or no more (null).
      * Requests in flight are logged by the new one when they end; nothing is written to the old one after the return.
      */

@@ -158,6 +158,17 @@ public final class RecordingDevice implements VhostUserDevice {
     }
 
     @Override
+    public void translated(int queueIndex, long[] misses, long[] refused) {
+        calls.add("translated " + queueIndex + " " + misses.length + " " + refused.length);
+    }
+
+    @Override
+    public void awaitUnused(int queueIndex, long firstIova, long lastIova) {
+        promise(running.containsKey(queueIndex), "waiting for a queue that does not run");
+        calls.add("unused " + queueIndex);
+    }
+
+    @Override
     public void setLog(int queueIndex, @Nullable QueueLog log) {
         promise(running.containsKey(queueIndex), "log for a queue that does not run");
         if (log == null) {

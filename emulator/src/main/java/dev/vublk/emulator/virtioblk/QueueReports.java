@@ -33,6 +33,11 @@ final class QueueReports {
         events.onUsed(queueIndex);
     }
 
+    /** The queue needs translations to go on. Any thread. */
+    void untranslated(long[] misses) {
+        controlLoop.spawn(() -> events.onUntranslated(queueIndex, misses));
+    }
+
     /** The queue broke. Any thread. */
     void broken() {
         controlLoop.spawn(() -> events.onBroken(queueIndex));

@@ -196,11 +196,19 @@ public final class VirtioBlkDevice implements VhostUserDevice {
                 new VirtioBlkCounters(),
                 new QueueReports(controlLoop, Objects.requireNonNull(events, "not attached"), index),
                 settings.rangesMax());
-        await(ioThread, done -> {
-            queue.start();
-            done.complete(0);
-        });
-        queues[index] = queue; // Only now: one that did not start must not be stopped.
+        queues[index] = queue; // Already: what it reports may be answered before this has returned.
+        boolean isStarted = false;
+        try {
+            await(ioThread, done -> {
+                queue.start();
+                done.complete(0);
+            });
+            isStarted = true;
+        } finally {
+            if (!isStarted) {
+                queues[index] = null; // One that did not start must not be stopped.
+            }
+        }
     }
 
     private VirtioBlkRequestHandler newHandler(BlockChannel channel) {
@@ -308,6 +316,20 @@ public final class VirtioBlkDevice implements VhostUserDevice {
                 });
             }
         }
+    }
+
+    @Override
+    public void translated(int queueIndex, long[] misses, long[] refused) {
+        VirtioBlkQueue queue = queues[queueIndex];
+        if (queue != null) {
+            queue.ioThread().execute(() -> queue.onTranslated(misses, refused));
+        }
+    }
+
+    @Override
+    public void awaitUnused(int queueIndex, long firstIova, long lastIova) {
+        VirtioBlkQueue queue = running(queueIndex);
+        await(queue.ioThread(), done -> queue.whenUnused(firstIova, lastIova, () -> done.complete(0)));
     }
 
     private VirtioBlkQueue running(int queueIndex) {

@@ -60,10 +60,19 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     private int errFd;
     private @Nullable Runnable kickWatch;
 
+    /** Null unless the guest's IOMMU translates. */
+    private final @Nullable IovaUse iovaUse;
+
+    /** What has to be asked for before the next request can be taken; null: nothing. */
+    private long @Nullable [] misses;
+
     private int passBudget = REQUESTS_PER_PASS;
     private boolean atPassEnd;
     private boolean started;
     private boolean breakageReported;
+    /** Stopping, with requests of a predecessor that wait for translations: they stay in the in-flight region. */
+    private boolean leavesRecovered;
+
     /** Set by {@link #stop}: nothing more is taken; called with the base when nothing is in flight. */
     private @Nullable IntConsumer whenStopped;
 
@@ -89,6 +98,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         kickFd = setup.kickFd();
         callFd = setup.callFd();
         errFd = setup.errFd();
+        iovaUse = virtqueue.isTranslating() ? new IovaUse(setup.size()) : null;
         started = setup.startNow() || kickFd == VirtqueueSetup.NO_FD;
         arena = Arena.ofShared(); // Last: whatever failed before it has left nothing behind.
     }
@@ -141,12 +151,34 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         virtqueue.logTo(newLog);
     }
 
+    /** The translations that {@link #takeRequest} asked for are there, but for those that are refused. */
+    @SuppressWarnings("ReferenceEquality") // Which array it is tells which question is answered, not what is in it.
+    void onTranslated(long[] asked, long... refused) {
+        if (asked == misses) { // Or it is an answer to another queue that was here before.
+            misses = null;
+            virtqueue.refused(refused);
+            ioThread.schedule(this);
+        }
+    }
+
+    /** Calls {@code then} when no request in flight uses I/O virtual addresses of that range, now or later. */
+    void whenUnused(long firstIova, long lastIova, Runnable then) {
+        if (iovaUse == null) {
+            then.run();
+        } else {
+            iovaUse.whenUnused(firstIova, lastIova, then);
+        }
+    }
+
     /**
      * Takes nothing more from the ring; when everything in flight is done and published, calls {@code then} with the next
-     * available index and lets go of memory and descriptors. What a predecessor left in flight is in flight.
+     * available index and lets go of memory and descriptors. What a predecessor left in flight is in flight, unless it waits for
+     * translations: whoever asks for the stop may be the one who does not answer meanwhile.
      */
     void stop(IntConsumer then) {
         whenStopped = then;
+        leavesRecovered = misses != null;
+        misses = null;
         ioThread.stopPolling(this);
         if (kickWatch != null) {
             kickWatch.run();
@@ -157,7 +189,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
 
     private void finishStopIfDrained() {
         IntConsumer then = whenStopped;
-        if (then == null || inFlight > 0 || virtqueue.hasRecovered()) {
+        if (then == null || inFlight > 0 || (virtqueue.hasRecovered() && !leavesRecovered)) {
             return;
         }
         whenStopped = null;
@@ -197,7 +229,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     }
 
     private void takeRequests() {
-        while (started && (whenStopped == null || virtqueue.hasRecovered())) {
+        while (started && misses == null && (whenStopped == null || virtqueue.hasRecovered())) {
             if (passBudget == 0) {
                 ioThread.schedule(this);
                 return;
@@ -222,6 +254,9 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
             ioThread.pollWhileActive(this);
             passBudget--;
             inFlight++;
+            if (iovaUse != null) {
+                iovaUse.onTaken(request);
+            }
             if (order != null) {
                 order.onTaken(request);
             }
@@ -233,7 +268,23 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         if (popped == Virtqueue.EMPTY) {
             return waitForKick();
         }
+        if (popped == Virtqueue.UNTRANSLATED) {
+            return waitForTranslation();
+        }
         reportBreakage();
+        return false;
+    }
+
+    /** Asks for what the next request lacks. Kicks mean nothing meanwhile: the ring is looked at when the answer comes. */
+    private boolean waitForTranslation() {
+        if (whenStopped != null) {
+            leavesRecovered = true;
+            finishStopIfDrained();
+            return false;
+        }
+        long[] missed = virtqueue.misses();
+        misses = missed;
+        reports.untranslated(missed);
         return false;
     }
 
@@ -263,7 +314,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     @Override
     protected boolean poll() {
         try {
-            return started && virtqueue.hasAvailable();
+            return started && misses == null && virtqueue.hasAvailable();
         } catch (InternalError e) {
             onMemoryGone(e);
             return false;
@@ -284,7 +335,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     @Override
     protected boolean onPollEnd() {
         try {
-            return !virtqueue.isBroken() && virtqueue.requestKicks();
+            return !virtqueue.isBroken() && virtqueue.requestKicks() && misses == null;
         } catch (InternalError e) {
             onMemoryGone(e);
             return false;
@@ -323,6 +374,9 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     }
 
     private void retire(VirtioBlkRequest request) {
+        if (iovaUse != null) {
+            iovaUse.onRetired(request);
+        }
         inFlight--;
         freeSlots[freeCount++] = request;
     }
@@ -336,6 +390,8 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
                     atPassEnd();
                 } catch (InternalError e) {
                     onMemoryGone(e);
+                } catch (RuntimeException e) {
+                    onFailure(e); // And it is retired all the same.
                 }
             }
             retire(next);
@@ -433,6 +489,8 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
             }
         } catch (InternalError e) {
             onMemoryGone(e);
+        } catch (RuntimeException e) {
+            onFailure(e); // Whoever waits for the queue to stop must not wait for ever.
         }
     }
 

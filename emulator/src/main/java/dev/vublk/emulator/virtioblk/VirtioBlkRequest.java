@@ -40,6 +40,9 @@ final class VirtioBlkRequest {
     boolean answered;
     int usedBytes;
 
+    /** With {@link IovaUse}: where it is there. */
+    int placeInFlight;
+
     VirtioBlkRequest(Arena arena, int bufferCountMax, int rangesMax) {
         chain = new DescriptorChain(arena, bufferCountMax);
         rangeOffsets = new long[rangesMax];

@@ -4,6 +4,7 @@ package dev.vublk.emulator.sim;
 import dev.vublk.blockdev.BlockChannel;
 import dev.vublk.blockdev.BlockDriver;
 import dev.vublk.emulator.EmulatorUnderTest;
+import dev.vublk.emulator.MortalDevice;
 import dev.vublk.emulator.UndisputedDisk;
 import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
 import dev.vublk.emulator.iothread.LoopControlContext;
@@ -11,9 +12,11 @@ import dev.vublk.emulator.iothread.PollSettings;
 import dev.vublk.emulator.iothread.SimulatedLoop;
 import dev.vublk.emulator.virtioblk.DiskCapacity;
 import dev.vublk.emulator.virtioblk.VirtioBlkDevice;
+import dev.vublk.vhostuser.VhostUserDevice;
 import dev.vublk.vhostuser.session.SessionOptions;
 import dev.vublk.vhostuser.session.VhostUserServer;
 import dev.vublk.vhostuser.socket.ListenerOptions;
+import dev.vublk.vhostuser.virtqueue.InflightPoint;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -22,7 +25,18 @@ import org.jspecify.annotations.Nullable;
 /** One life of the process: its loops, its opened disk, and the session that it serves. All but the loops is real. */
 final class SimulatedBackEnd {
     /** Guests choose. */
-    private static final SessionOptions OPTIONS = new SessionOptions(true, false, false);
+    private static final SessionOptions OPTIONS = new SessionOptions(true, false, false, false);
+
+    private static final int IMMORTAL = -1;
+
+    /** The end of a queue whose process has died, without a page of frames. */
+    private static final class Death extends RuntimeException {
+        private static final long serialVersionUID = 1L;
+
+        private Death() {
+            super("the process is dead", null, false, false);
+        }
+    }
 
     private final SimulatedWorld world;
     private final SimulatedDisk disk;
@@ -34,6 +48,11 @@ final class SimulatedBackEnd {
     private final DiskCapacity capacity;
     private @Nullable VhostUserServer server;
     private boolean isServing;
+
+    /** Steps of the in-flight algorithm that are left to this process; {@link #IMMORTAL}: any number. */
+    private int stepsToDeath = IMMORTAL;
+
+    private boolean isDead;
 
     SimulatedBackEnd(
             SimulatedWorld world,
@@ -81,16 +100,50 @@ final class SimulatedBackEnd {
         });
     }
 
-    private VirtioBlkDevice newDevice() {
-        return new VirtioBlkDevice(
-                "disk",
-                controlLoop,
-                ioLoops,
-                channels,
-                driver.limits(),
-                capacity,
-                new UndisputedDisk(),
-                EmulatorUnderTest.SETTINGS);
+    private VhostUserDevice newDevice() {
+        return new MortalDevice(
+                new VirtioBlkDevice(
+                        "disk",
+                        controlLoop,
+                        ioLoops,
+                        channels,
+                        driver.limits(),
+                        capacity,
+                        new UndisputedDisk(),
+                        EmulatorUnderTest.SETTINGS),
+                this::reached);
+    }
+
+    /** A dead process touches neither ring nor region: whichever queue is about to do so ends. */
+    private void reached(InflightPoint point) {
+        if (stepsToDeath > 0 && --stepsToDeath == 0 && !isDead) {
+            if (world.isTracing()) {
+                world.trace("killed at " + point);
+            }
+            die();
+        }
+        if (isDead) {
+            throw new Death();
+        }
+    }
+
+    /** Has the process die in the middle of something: at the so-manieth step of the in-flight algorithm from now on. */
+    void dieAfter(int steps) {
+        stepsToDeath = steps;
+    }
+
+    void stayAlive() {
+        stepsToDeath = IMMORTAL;
+    }
+
+    boolean isDead() {
+        return isDead;
+    }
+
+    /** From now on nothing that this process does reaches the disk, nor a ring whose requests are tracked. */
+    void die() {
+        isDead = true;
+        cutOff();
     }
 
     boolean startsWriteback() {

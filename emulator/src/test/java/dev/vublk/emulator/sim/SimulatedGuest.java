@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.emulator.sim;
 
+import dev.vublk.vhostuser.frontend.DriverVirtqueue;
+import dev.vublk.vhostuser.frontend.FrontendInflight;
 import dev.vublk.vhostuser.frontend.FrontendMemory;
-import dev.vublk.vhostuser.frontend.SplitDriverVirtqueue;
 import dev.vublk.vhostuser.frontend.VhostUserFrontend;
 import dev.vublk.vhostuser.linux.EventFd;
 import dev.vublk.vhostuser.linux.UnixSocket;
@@ -11,6 +12,7 @@ import dev.vublk.vhostuser.virtqueue.VirtioFeature;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A virtual machine: its memory, the queues of its driver, and its end of the vhost-user socket. Makes random requests,
@@ -27,7 +29,6 @@ final class SimulatedGuest implements AutoCloseable {
     private static final long VIRTIO_BLK_F_WRITE_ZEROES = 1L << 14;
     private static final int CONFIG_WRITEBACK = 32;
     private static final long NEVER = Long.MAX_VALUE;
-    private static final int IDX_MASK = 0xffff;
 
     /** Sectors that most requests fall on, so that many overlap. */
     private static final int HOT_SECTORS = 24;
@@ -40,6 +41,17 @@ final class SimulatedGuest implements AutoCloseable {
     private final long features;
     private final List<SimulatedQueue> queues = new ArrayList<>();
     private VhostUserFrontend frontend = VhostUserFrontend.over(-1, (fd, events) -> {});
+    /** Whether its front end keeps an in-flight region for the back end. */
+    private final boolean tracksInflight;
+
+    private @Nullable FrontendInflight inflight;
+
+    /** What each ring was begun with last, or what GET_VRING_BASE said since. */
+    private final int[] bases;
+
+    /** All rings have been started by the present back end. */
+    private boolean ringsRun;
+
     private boolean makesRequests;
     private long stampCount;
     private long completed;
@@ -66,18 +78,16 @@ final class SimulatedGuest implements AutoCloseable {
         wanted |= maybe(VirtioFeature.VIRTIO_F_EVENT_IDX, 60) | maybe(VirtioFeature.VIRTIO_F_INDIRECT_DESC, 60);
         wanted |= maybe(VIRTIO_BLK_F_FLUSH, 85) | maybe(VIRTIO_BLK_F_CONFIG_WCE, 60);
         wanted |= maybe(VIRTIO_BLK_F_DISCARD, 60) | maybe(VIRTIO_BLK_F_WRITE_ZEROES, 60);
-        wanted |= maybe(VirtioFeature.VIRTIO_F_IN_ORDER, 25);
+        wanted |= maybe(VirtioFeature.VIRTIO_F_IN_ORDER, 25) | maybe(VirtioFeature.VIRTIO_F_RING_PACKED, 50);
         features = wanted;
+        tracksInflight = world.chance(60);
+        bases = new int[queueCount];
         for (int i = 0; i < queueCount; i++) {
             int size = Math.min(SimulatedQueue.SIZE_MAX, 8 << world.random.nextInt(4));
             queues.add(new SimulatedQueue(
-                    this,
-                    world,
-                    i,
-                    memory.hostAddress() + i * SimulatedQueue.BYTES,
-                    size,
-                    has(VirtioFeature.VIRTIO_F_EVENT_IDX)));
+                    this, world, i, memory.hostAddress() + i * SimulatedQueue.BYTES, size, features));
         }
+        forgetRings();
     }
 
     private long maybe(long feature, int percent) {
@@ -90,6 +100,10 @@ final class SimulatedGuest implements AutoCloseable {
 
     boolean isInOrder() {
         return has(VirtioFeature.VIRTIO_F_IN_ORDER);
+    }
+
+    boolean tracksInflight() {
+        return tracksInflight;
     }
 
     boolean hasIndirect() {
@@ -168,6 +182,7 @@ final class SimulatedGuest implements AutoCloseable {
     void begin(SimulatedRequest request) {
         request.begunAt = world.step();
         request.errorsBefore = disk.errorCount();
+        request.syncErrorsBefore = syncErrorsBefore;
         switch (request.type) {
             case SimulatedRequest.IN -> request.read = model.beginRead(request.first, request.count);
             case SimulatedRequest.OUT, SimulatedRequest.WRITE_ZEROES ->
@@ -246,8 +261,8 @@ final class SimulatedGuest implements AutoCloseable {
         }
         boolean mayFail = request.type != SimulatedRequest.GET_ID && disk.errorCount() > request.errorsBefore;
         boolean flushes = request.type != SimulatedRequest.IN && request.type != SimulatedRequest.DISCARD;
-        // Once a sync has failed every flush of this process fails.
-        mayFail |= flushes && disk.syncErrorCount() > syncErrorsBefore;
+        // Once a sync has failed every flush of that process fails.
+        mayFail |= flushes && disk.syncErrorCount() > request.syncErrorsBefore;
         if (status != 1 || !mayFail) {
             throw world.fail(request + " ended with status " + status + " for no reason");
         }
@@ -261,6 +276,7 @@ final class SimulatedGuest implements AutoCloseable {
         if (UnixSocket.pair(sockets) < 0) {
             throw new IOException("socketpair");
         }
+        ringsRun = false;
         backEnd.serve(sockets[1]);
         frontend = VhostUserFrontend.over(sockets[0], (fd, events) -> world.awaitReady(fd, events));
         frontend.setOwner();
@@ -269,16 +285,34 @@ final class SimulatedGuest implements AutoCloseable {
             throw world.fail("not offered: 0x" + Long.toHexString(features & ~offered));
         }
         frontend.getProtocolFeatures();
-        frontend.setProtocolFeatures(
-                ProtocolFeature.MQ.mask() | ProtocolFeature.REPLY_ACK.mask() | ProtocolFeature.CONFIG.mask());
+        frontend.setProtocolFeatures(ProtocolFeature.MQ.mask()
+                | ProtocolFeature.REPLY_ACK.mask()
+                | ProtocolFeature.CONFIG.mask()
+                | ProtocolFeature.INFLIGHT_SHMFD.mask());
         frontend.needReply(world.chance(50));
         check(frontend.setFeatures(features));
+        if (tracksInflight) {
+            if (inflight == null) {
+                inflight = frontend.getInflightFd(queues.size(), SimulatedQueue.SIZE_MAX);
+            }
+            check(frontend.setInflightFd(inflight));
+        }
         check(frontend.setMemTable(memory));
         writeThroughSince = backEnd.startsWriteback() && has(VIRTIO_BLK_F_FLUSH) ? NEVER : world.step();
         for (SimulatedQueue queue : queues) {
-            start(queue, queue.rawUsedIdx());
+            start(queue, baseAfterReconnect(queue));
         }
+        frontend.getFeatures(); // When it answers it has taken all that was said before.
+        ringsRun = true;
         makesRequests = true;
+    }
+
+    /** With an in-flight region a front end may be wrong about it. */
+    private int baseAfterReconnect(SimulatedQueue queue) {
+        if (!tracksInflight || world.chance(50)) {
+            return queue.ring().returnedBase();
+        }
+        return has(VirtioFeature.VIRTIO_F_RING_PACKED) ? bases[queue.index()] : world.random.nextInt(0x10000);
     }
 
     /** A new process, which does not know what went wrong in the one before. */
@@ -291,15 +325,11 @@ final class SimulatedGuest implements AutoCloseable {
 
     private void start(SimulatedQueue queue, int base) throws IOException {
         int index = queue.index();
-        int size = queue.ring().size();
-        long address = queue.address();
-        check(frontend.setVringNum(index, size));
+        DriverVirtqueue ring = queue.ring();
+        bases[index] = base;
+        check(frontend.setVringNum(index, ring.size()));
         check(frontend.setVringBase(index, base));
-        check(frontend.setVringAddr(
-                index,
-                address,
-                address + SplitDriverVirtqueue.availOffset(size),
-                address + SplitDriverVirtqueue.usedOffset(size)));
+        check(frontend.setVringAddr(index, ring.descAddress(), ring.availAddress(), ring.usedAddress()));
         check(frontend.setVringErr(index, queue.errFd()));
         check(frontend.setVringCall(index, queue.callFd()));
         check(frontend.setVringKick(index, queue.kickFd()));
@@ -319,29 +349,31 @@ final class SimulatedGuest implements AutoCloseable {
     /** GET_VRING_BASE of some queue, or of all; nothing may happen in their rings until they are started again. */
     void stopAndStart() throws IOException {
         List<SimulatedQueue> stopped = world.chance(50) ? queues : List.of(anyQueue());
-        int[] bases = new int[stopped.size()];
-        for (int i = 0; i < bases.length; i++) {
+        int[] returned = new int[stopped.size()];
+        for (int i = 0; i < returned.length; i++) {
             SimulatedQueue queue = stopped.get(i);
-            bases[i] = frontend.getVringBase(queue.index());
-            if (bases[i] != queue.rawUsedIdx()) {
-                throw world.fail(queue + ": stopped at " + bases[i] + ", but "
-                        + ((bases[i] - queue.rawUsedIdx()) & IDX_MASK) + " requests were not returned");
+            int base = frontend.getVringBase(queue.index());
+            bases[queue.index()] = base;
+            returned[i] = queue.returned();
+            if (base != queue.ring().returnedBase()) {
+                throw world.fail(queue + ": stopped at 0x" + Integer.toHexString(base) + ", but returned up to 0x"
+                        + Integer.toHexString(queue.ring().returnedBase()));
             }
         }
         if (stopped.size() == queues.size() && disk.inFlight() > 0) {
             throw world.fail("all queues are stopped, but the disk is asked for something");
         }
         world.takeSteps(world.random.nextInt(200));
-        for (int i = 0; i < bases.length; i++) {
-            if (stopped.get(i).rawUsedIdx() != bases[i]) {
+        for (int i = 0; i < returned.length; i++) {
+            if (stopped.get(i).returned() != returned[i]) {
                 throw world.fail(stopped.get(i) + ": something was returned after the stop");
             }
         }
         if (stopped.size() == queues.size() && disk.inFlight() > 0) {
             throw world.fail("a stopped queue asked the disk for something");
         }
-        for (int i = 0; i < bases.length; i++) {
-            start(stopped.get(i), bases[i]);
+        for (SimulatedQueue queue : stopped) {
+            start(queue, bases[queue.index()]);
         }
     }
 
@@ -350,9 +382,9 @@ final class SimulatedGuest implements AutoCloseable {
         SimulatedQueue queue = anyQueue();
         frontend.needReply(true);
         check(frontend.setVringEnable(queue.index(), false));
-        int used = queue.rawUsedIdx();
+        int returned = queue.returned();
         world.takeSteps(world.random.nextInt(100));
-        if (queue.rawUsedIdx() != used) {
+        if (queue.returned() != returned) {
             throw world.fail(queue + ": something was returned while disabled");
         }
         check(frontend.setVringEnable(queue.index(), true));
@@ -391,6 +423,27 @@ final class SimulatedGuest implements AutoCloseable {
     /** The machine starts anew: nothing of what it asked for matters any more. */
     void reset() {
         queues.forEach(SimulatedQueue::reset);
+        forgetRings();
+    }
+
+    private void forgetRings() {
+        for (SimulatedQueue queue : queues) {
+            bases[queue.index()] = queue.ring().base();
+        }
+        if (inflight != null) {
+            inflight.close();
+            inflight = null;
+        }
+    }
+
+    /** The back end was killed while the machine runs on. */
+    void onKilled() {
+        for (SimulatedQueue queue : queues) {
+            EventFd.drain(queue.errFd());
+            if (ringsRun) {
+                EventFd.drain(queue.kickFd()); // It took the kick, and did not get round to look.
+            }
+        }
     }
 
     void checkNoErrorSignal() {
@@ -404,6 +457,7 @@ final class SimulatedGuest implements AutoCloseable {
     @Override
     public void close() {
         frontend.close();
+        forgetRings();
         queues.forEach(SimulatedQueue::close);
     }
 }

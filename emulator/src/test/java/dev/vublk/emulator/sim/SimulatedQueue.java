@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.emulator.sim;
 
-import dev.vublk.vhostuser.frontend.SplitDriverVirtqueue;
+import dev.vublk.vhostuser.frontend.DriverVirtqueue;
 import dev.vublk.vhostuser.linux.EventFd;
 import dev.vublk.vhostuser.linux.FileDescriptor;
 import dev.vublk.vhostuser.memory.HostMemory;
-import dev.vublk.vhostuser.virtqueue.VirtqueueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayDeque;
@@ -29,9 +28,6 @@ final class SimulatedQueue implements AutoCloseable {
     private static final int RANGES_MAX = 3;
     private static final int PIECES_MAX = 4;
     private static final byte UNTOUCHED = (byte) 0xee;
-    private static final int DESCRIPTOR_BYTES = 16;
-    private static final int NEXT = 1;
-    private static final int WRITE = 2;
 
     private final SimulatedGuest guest;
     private final SimulatedWorld world;
@@ -42,7 +38,7 @@ final class SimulatedQueue implements AutoCloseable {
     private final int kickFd = EventFd.create();
     private final int callFd = EventFd.create();
     private final int errFd = EventFd.create();
-    private final SplitDriverVirtqueue ring;
+    private final DriverVirtqueue ring;
     private final @Nullable SimulatedRequest[] inFlight;
     /** The requests in the ring, in the order in which they were made. */
     private final ArrayDeque<SimulatedRequest> order = new ArrayDeque<>();
@@ -53,14 +49,14 @@ final class SimulatedQueue implements AutoCloseable {
     private boolean mayHaveToKick;
     private int outstanding;
 
-    SimulatedQueue(SimulatedGuest guest, SimulatedWorld world, int index, long address, int size, boolean eventIdx) {
+    SimulatedQueue(SimulatedGuest guest, SimulatedWorld world, int index, long address, int size, long features) {
         this.guest = guest;
         this.world = world;
         this.index = index;
         this.address = address;
         usesInterrupts = world.chance(60);
         percentAligned = world.between(0, 100);
-        ring = new SplitDriverVirtqueue(address, size, eventIdx);
+        ring = DriverVirtqueue.of(address, size, features);
         inFlight = new SimulatedRequest[size];
         reset();
     }
@@ -94,17 +90,13 @@ final class SimulatedQueue implements AutoCloseable {
         return index;
     }
 
-    SplitDriverVirtqueue ring() {
+    DriverVirtqueue ring() {
         return ring;
     }
 
-    /** The used index as the device has written it. */
-    int rawUsedIdx() {
-        return HostMemory.getU16(address + SplitDriverVirtqueue.usedOffset(ring.size()) + VirtqueueLayout.USED_IDX);
-    }
-
-    long address() {
-        return address;
+    /** How many requests the device has returned, taken or not. */
+    int returned() {
+        return ring.returnedCount();
     }
 
     int kickFd() {
@@ -202,11 +194,6 @@ final class SimulatedQueue implements AutoCloseable {
         }
     }
 
-    /** Starts over with looking and kicking: whoever serves the ring from now on knows nothing of the past. */
-    void onResumed() {
-        mayHaveToKick = true;
-    }
-
     /** Puts a request into guest memory and the ring. Returns false when there is no room for it. */
     private boolean add(SimulatedRequest request) {
         byte[] readable = readable(request);
@@ -246,7 +233,9 @@ final class SimulatedQueue implements AutoCloseable {
         }
         int head;
         if (indirect) {
-            writeTable(base, guestAddresses, sizes, readableCount);
+            for (int i = 0; i < count; i++) {
+                ring.putTableEntry(base, count, i, guestAddresses[i], sizes[i], i >= readableCount);
+            }
             head = ring.addIndirect(guest.toGuestAddress(base), count);
         } else {
             head = ring.add(guestAddresses, sizes, readableCount, count - readableCount);
@@ -260,17 +249,6 @@ final class SimulatedQueue implements AutoCloseable {
         outstanding++;
         unpublished.add(request);
         return true;
-    }
-
-    private static void writeTable(long table, long[] guestAddresses, int[] sizes, int readableCount) {
-        for (int i = 0; i < sizes.length; i++) {
-            SplitDriverVirtqueue.rawDescriptorAt(
-                    table + (long) DESCRIPTOR_BYTES * i,
-                    guestAddresses[i],
-                    sizes[i],
-                    (i + 1 < sizes.length ? NEXT : 0) | (i >= readableCount ? WRITE : 0),
-                    i + 1);
-        }
     }
 
     /** Cuts a stream into buffers: after {@code first} bytes when that is not 0, else anywhere. */

@@ -29,6 +29,9 @@ final class SimulatedRequest {
 
     long begunAt;
     long errorsBefore;
+    /** Failed syncs before the process was started that was there when the request was made. */
+    long syncErrorsBefore;
+
     DiskModel.@Nullable Version version;
     DiskModel.@Nullable Read read;
 

@@ -117,6 +117,9 @@ final class Simulation implements AutoCloseable {
             guest.drain();
             model.checkContent(disk.content());
             guest.makesRequests(true);
+        } else if (guest.tracksInflight() && world.chance(60)) {
+            trace("process killed");
+            killProcess();
         } else {
             boolean powerCut = world.chance(60);
             trace(powerCut ? "power cut" : "killed");
@@ -142,6 +145,43 @@ final class Simulation implements AutoCloseable {
         guest.onNewProcess();
         world.guest(guest::act);
         guest.connect(backEnd);
+    }
+
+    /** The process ends in the middle of anything; the guest runs on, and so does the next process with what was in flight. */
+    private void killProcess() throws IOException {
+        guest.checkNoErrorSignal();
+        if (world.chance(80)) {
+            backEnd.dieAfter(world.between(1, 60));
+            for (int left = 300; left > 0 && !backEnd.isDead(); left--) {
+                world.takeStep();
+            }
+        }
+        do {
+            bury();
+            backEnd = newBackEnd();
+            guest.onNewProcess();
+            world.guest(guest::act);
+            if (world.chance(30)) {
+                backEnd.dieAfter(world.between(1, 40));
+            }
+            try {
+                guest.connect(backEnd);
+            } catch (IOException e) {
+                if (!backEnd.isDead()) {
+                    throw e;
+                }
+            }
+        } while (backEnd.isDead());
+        backEnd.stayAlive();
+    }
+
+    /** Lets a process that is to have died at this moment give back what a real one's end would. */
+    private void bury() {
+        backEnd.die();
+        world.guest(() -> {});
+        guest.disconnect();
+        backEnd.close();
+        guest.onKilled();
     }
 
     private void trace(String what) {

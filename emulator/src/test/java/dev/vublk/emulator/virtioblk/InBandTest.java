@@ -33,7 +33,7 @@ final class InBandTest {
     @BeforeEach
     void start() throws Exception {
         emulator = new EmulatorUnderTest.Setup(directory)
-                .session(new SessionOptions(false, false, true))
+                .session(new SessionOptions(false, false, true, false))
                 .ioThreads(2)
                 .start();
         guest = Guest.connectWithAll(emulator);

@@ -32,7 +32,7 @@ final class InOrderTest {
     void start() throws Exception {
         emulator = new EmulatorUnderTest.Setup(directory)
                 .driver(disk)
-                .session(new SessionOptions(true, false, false))
+                .session(new SessionOptions(true, false, false, false))
                 .start();
     }
 

@@ -206,6 +206,12 @@ final class DiskDefaults {
     boolean orderPlatform;
 
     @Option(
+            names = "--access-platform",
+            description = "Offer guests to reach the disk through their IOMMU (VIRTIO_F_ACCESS_PLATFORM): QEMU's"
+                    + " iommu_platform=on needs it.")
+    boolean accessPlatform;
+
+    @Option(
             names = "--in-band",
             description =
                     "Offer front ends kicks and interrupts as messages, for simulations such as UML's time travel.")

@@ -53,6 +53,7 @@ final class DiskSpec {
             "secure-erase",
             "in-order",
             "order-platform",
+            "access-platform",
             "in-band");
 
     /** Every key, in the order in which a person wants to see them. */
@@ -81,6 +82,7 @@ final class DiskSpec {
             "write-zeroes",
             "in-order",
             "order-platform",
+            "access-platform",
             "in-band",
             "secure-erase",
             "geometry",
@@ -143,6 +145,7 @@ final class DiskSpec {
         copy.clients = from.clients;
         copy.inOrder = from.inOrder;
         copy.orderPlatform = from.orderPlatform;
+        copy.accessPlatform = from.accessPlatform;
         copy.inBand = from.inBand;
         copy.socketMode = from.socketMode;
         copy.socketOwner = from.socketOwner;
@@ -216,6 +219,8 @@ final class DiskSpec {
             case "clients" -> values.clients = number(value, 1, CLIENTS_MAX);
             case "in-order" -> values.inOrder = onOff.convert(value).isOn();
             case "order-platform" -> values.orderPlatform = onOff.convert(value).isOn();
+            case "access-platform" ->
+                values.accessPlatform = onOff.convert(value).isOn();
             case "in-band" -> values.inBand = onOff.convert(value).isOn();
             case "seg-max" -> values.segMax = number(value, 1, 1022);
             case "max-ranges" -> values.maxRanges = number(value, 1, 256);
@@ -295,7 +300,7 @@ final class DiskSpec {
                         zones(image)),
                 new ListenerOptions(
                         socket, socketFd, values.socketMode, values.socketOwner, values.socketGroup, values.clients),
-                new SessionOptions(values.inOrder, values.orderPlatform, values.inBand),
+                new SessionOptions(values.inOrder, values.orderPlatform, values.inBand, values.accessPlatform),
                 new VirtioBlkSettings(
                         serial,
                         values.queues,

@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.tools.bench;
 
-import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
-import java.util.Comparator;
 import java.util.EnumSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Set;
 import java.util.concurrent.Callable;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -29,7 +25,6 @@ import picocli.CommandLine.Option;
         description = "Designs of coroutine pools under the whole path: front end, rings, IOThread, virtio-blk, disk.")
 public final class CoroutinePoolExperiment implements Callable<Integer> {
     private static final int IMAGE_MIB = 256;
-    private static final int MIB = 1 << 20;
 
     /** What is measured. */
     enum Part {
@@ -64,35 +59,6 @@ public final class CoroutinePoolExperiment implements Callable<Integer> {
     /** What the parts share. */
     record Setting(Path directory, String image, int rounds, double timeSeconds, double warmupSeconds, Report report) {}
 
-    /** Where results go. One thread. */
-    @SuppressWarnings("AnnotateFormatMethod") // the annotation would be a dependency of its own
-    static final class Report {
-        private final StringBuilder text = new StringBuilder();
-        private final @Nullable Path plots;
-
-        private Report(@Nullable Path plots) {
-            this.plots = plots;
-        }
-
-        /** A line of Markdown, shown at once. */
-        void line(String format, Object... values) {
-            String line = String.format(Locale.ROOT, format, values);
-            System.out.println(line);
-            text.append(line).append('\n');
-        }
-
-        /** What happens meanwhile, for whoever watches. */
-        void progress(String format, Object... values) {
-            System.err.println(String.format(Locale.ROOT, format, values));
-        }
-
-        void plot(String name, String svg) throws IOException {
-            if (plots != null) {
-                Files.writeString(Files.createDirectories(plots).resolve(name + ".svg"), svg);
-            }
-        }
-    }
-
     private CoroutinePoolExperiment() {}
 
     public static void main(String[] args) {
@@ -107,14 +73,14 @@ public final class CoroutinePoolExperiment implements Callable<Integer> {
         Path directory = Files.createTempDirectory("vublk-pools");
         Path image = Files.createTempFile(Path.of("/dev/shm"), "vublk-pools", ".img");
         try {
-            fill(image);
+            Machine.fill(image, IMAGE_MIB);
             measure(new Setting(directory, image.toString(), rounds, timeSeconds, warmupSeconds, report));
         } finally {
             Files.deleteIfExists(image);
-            deleteTree(directory);
+            Machine.deleteTree(directory);
         }
         if (out != null) {
-            Files.writeString(out, report.text);
+            report.writeTo(out);
         }
         return 0;
     }
@@ -123,7 +89,7 @@ public final class CoroutinePoolExperiment implements Callable<Integer> {
         setting.report()
                 .line(
                         "%s, %d processors, Linux %s, Java %s; %d rounds of %.1f s after %.1f s of warm-up; medians.%n",
-                        processorName(),
+                        Machine.processorName(),
                         Runtime.getRuntime().availableProcessors(),
                         System.getProperty("os.version"),
                         System.getProperty("java.version"),
@@ -141,43 +107,11 @@ public final class CoroutinePoolExperiment implements Callable<Integer> {
         }
     }
 
-    private static String processorName() throws IOException {
-        return Files.readAllLines(Path.of("/proc/cpuinfo")).stream()
-                .filter(line -> line.startsWith("model name"))
-                .map(line -> line.substring(line.indexOf(':') + 1).strip())
-                .findFirst()
-                .orElse("unknown processor");
-    }
-
-    /** Written, not sparse: holes would be read without touching memory. */
-    private static void fill(Path image) throws IOException {
-        byte[] block = new byte[MIB];
-        new java.util.Random(1).nextBytes(block);
-        try (var stream = Files.newOutputStream(image)) {
-            for (int i = 0; i < IMAGE_MIB; i++) {
-                stream.write(block);
-            }
-        }
-    }
-
-    private static void deleteTree(Path directory) throws IOException {
-        try (Stream<Path> files = Files.walk(directory)) {
-            for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
-                Files.delete(file);
-            }
-        }
-    }
-
     /** The designs, beginning with another one in each round: nobody always comes first. */
     static List<PoolDesign> order(List<PoolDesign> designs, int round) {
         List<PoolDesign> order = new ArrayList<>(designs);
         Collections.rotate(order, -round);
         return order;
-    }
-
-    /** A number of requests a second, for people. */
-    static String thousands(double value) {
-        return String.format(Locale.ROOT, "%.0fk", value / 1000);
     }
 
     /** The load of {@code vublk bench}, in a thread of its own. */

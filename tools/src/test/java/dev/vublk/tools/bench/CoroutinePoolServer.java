@@ -83,7 +83,15 @@ public final class CoroutinePoolServer {
     private static BlockOptions options(String image) {
         BlockOptions defaults = BlockOptions.defaults(image);
         return new BlockOptions(
-                image, false, defaults.cacheMode(), defaults.engine(), true, 0, BlockOptions.Locking.OFF, false, false);
+                image,
+                false,
+                defaults.cacheMode(),
+                BlockOptions.IoEngine.IO_URING,
+                true,
+                0,
+                BlockOptions.Locking.OFF,
+                false,
+                false);
     }
 
     private static BlockDriver open(BlockOptions options) throws BlockOpenException {

@@ -96,9 +96,9 @@ final class PoolBalance {
                     .line(
                             "| %s | %s (%s - %s) | %.0f | %.0f / %.0f | %.0f / %.0f | %.0f | %.0f |",
                             design.label(),
-                            CoroutinePoolExperiment.thousands(medians.of(key + "iops")),
-                            CoroutinePoolExperiment.thousands(medians.min(key + "iops")),
-                            CoroutinePoolExperiment.thousands(medians.max(key + "iops")),
+                            Machine.thousands(medians.of(key + "iops")),
+                            Machine.thousands(medians.min(key + "iops")),
+                            Machine.thousands(medians.max(key + "iops")),
                             medians.of(key + "created"),
                             medians.of(key + "busy-alive"),
                             medians.of(key + "busy-pooled"),

@@ -133,7 +133,7 @@ final class PoolThroughput {
                         "round %d: %s %s IOPS, %.0f out at once, %.0f created, %d collections",
                         round + 1,
                         key,
-                        CoroutinePoolExperiment.thousands(result.iops()),
+                        Machine.thousands(result.iops()),
                         after.get("peak"),
                         after.get("created") - before.get("created"),
                         pauses.count());
@@ -155,10 +155,7 @@ final class PoolThroughput {
                     String key = design + "/" + blockBytes + "/" + depth + "/";
                     medians.add(key + "iops", result.iops());
                     medians.add(key + "cpu", result.backendCpuSecondsPerMillion());
-                    setting.report()
-                            .progress(
-                                    "round %d: %s %s IOPS",
-                                    round + 1, key, CoroutinePoolExperiment.thousands(result.iops()));
+                    setting.report().progress("round %d: %s %s IOPS", round + 1, key, Machine.thousands(result.iops()));
                 }
             }
         }
@@ -181,9 +178,9 @@ final class PoolThroughput {
                                 "| %s | %s | %s (%s - %s) | %.3f | %.0f | %.0f | %.4f | %.1f | %.1f | %.2f / %.2f |",
                                 DISKS.get(disk),
                                 design.label(),
-                                CoroutinePoolExperiment.thousands(medians.of(key + "iops")),
-                                CoroutinePoolExperiment.thousands(medians.min(key + "iops")),
-                                CoroutinePoolExperiment.thousands(medians.max(key + "iops")),
+                                Machine.thousands(medians.of(key + "iops")),
+                                Machine.thousands(medians.min(key + "iops")),
+                                Machine.thousands(medians.max(key + "iops")),
                                 medians.of(key + "cpu"),
                                 medians.of(key + "p99"),
                                 medians.of(key + "peak"),
@@ -226,8 +223,8 @@ final class PoolThroughput {
                                 "| %dk | %d | %s | %s | %.3f | %.3f | %.3f | %.3f |",
                                 blockBytes / 1024,
                                 DEPTHS[i],
-                                CoroutinePoolExperiment.thousands(theirs),
-                                CoroutinePoolExperiment.thousands(ours),
+                                Machine.thousands(theirs),
+                                Machine.thousands(ours),
                                 ours / theirs,
                                 theirCpu,
                                 ourCpu,

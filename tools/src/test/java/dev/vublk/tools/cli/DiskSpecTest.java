@@ -143,10 +143,12 @@ class DiskSpecTest {
     @Test
     void shouldOfferWhatIsAskedFor() {
         assertThat(parse("image=a,socket=s").session()).isEqualTo(SessionOptions.DEFAULT);
-        assertThat(parse("image=a,socket=s,in-order").session()).isEqualTo(new SessionOptions(true, false, false));
+        assertThat(parse("image=a,socket=s,in-order").session())
+                .isEqualTo(new SessionOptions(true, false, false, false));
         assertThat(parse("image=a,socket=s,order-platform").session())
-                .isEqualTo(new SessionOptions(false, true, false));
-        assertThat(parse("image=a,socket=s,in-band=on").session()).isEqualTo(new SessionOptions(false, false, true));
+                .isEqualTo(new SessionOptions(false, true, false, false));
+        assertThat(parse("image=a,socket=s,in-band=on").session())
+                .isEqualTo(new SessionOptions(false, false, true, false));
     }
 
     @Test

@@ -66,6 +66,25 @@ public final class BackendMessages implements AutoCloseable {
         return needsReply;
     }
 
+    /** Answers the last message: 0, or what is wrong. */
+    public void acknowledge(BackendRequest request, long value) throws IOException {
+        byte[] message = new byte[MessageHeader.SIZE_BYTES + Long.BYTES];
+        ByteBuffer buffer = Wire.wrap(message);
+        new MessageHeader(request.id(), MessageHeader.VERSION | MessageHeader.FLAG_REPLY, Long.BYTES).encode(buffer);
+        buffer.putLong(value);
+        int result = FileDescriptor.write(fd, message);
+        if (result != message.length) {
+            throw new IOException("acknowledging a message: " + result);
+        }
+    }
+
+    /** Waits until a message has come, or another descriptor can be read. */
+    public void awaitNextOr(int otherFd) throws IOException {
+        if (Poll.await(fd, Poll.POLLIN, otherFd, TIMEOUT_MS) == 0) {
+            throw new IOException("neither the back end nor the other has said anything for " + TIMEOUT_MS + " ms");
+        }
+    }
+
     /** Whether a message has come, without waiting. */
     public boolean hasNext() {
         return Poll.await(fd, Poll.POLLIN, -1, 0) > 0;

@@ -64,6 +64,9 @@ public abstract sealed class DriverVirtqueue permits SplitDriverVirtqueue, Packe
     /** What SET_VRING_BASE says when the device is to go on behind the last used element taken, with nothing in flight. */
     public abstract int base();
 
+    /** What {@link #base} will be when every used element that waits has been taken: where the device stands. */
+    public abstract int returnedBase();
+
     public final int size() {
         return size;
     }

@@ -64,6 +64,11 @@ public final class PackedDriverVirtqueue extends DriverVirtqueue {
     private long usedMarks;
     private int takenCount;
 
+    /** Where {@link #walkUsed} ended. */
+    private int walkPosition;
+
+    private long walkMarks;
+
     /** Lays a ring out at {@code hostAddress} (16-byte aligned, {@link #ringBytes} long) and clears it. */
     public PackedDriverVirtqueue(long hostAddress, int size, boolean eventIdx) {
         super(size, eventIdx);
@@ -278,27 +283,38 @@ public final class PackedDriverVirtqueue extends DriverVirtqueue {
         return (HostMemory.getLongAcquire(ring + (long) DESC_BYTES * position + DESC_LEN_ID_FLAGS) & MARKS) == marks;
     }
 
-    /** A walk from one used descriptor to the next. */
     @Override
     public int countUsed() {
+        return walkUsed();
+    }
+
+    /** Goes from one used descriptor to the next; returns how many there are. */
+    private int walkUsed() {
         int count = 0;
-        int position = usedPosition;
-        long marks = usedMarks;
         int slots = 0;
-        while (slots < size && isUsed(position, marks)) {
+        walkPosition = usedPosition;
+        walkMarks = usedMarks;
+        while (slots < size && isUsed(walkPosition, walkMarks)) {
             count++;
-            int skipped = slotsOf(bufferId(position));
+            int skipped = slotsOf(bufferId(walkPosition));
             if (skipped == 0) {
                 break; // Not in flight: takeUsed says so.
             }
             slots += skipped;
-            position += skipped;
-            if (position >= size) {
-                position -= size;
-                marks ^= MARKS;
+            walkPosition += skipped;
+            if (walkPosition >= size) {
+                walkPosition -= size;
+                walkMarks ^= MARKS;
             }
         }
         return count;
+    }
+
+    @Override
+    public int returnedBase() {
+        walkUsed();
+        boolean wrap = walkMarks != 0;
+        return new PackedRingBase(walkPosition, wrap, walkPosition, wrap).encode();
     }
 
     private int bufferId(int position) {

@@ -259,6 +259,11 @@ public final class SplitDriverVirtqueue extends DriverVirtqueue {
     }
 
     @Override
+    public int returnedBase() {
+        return returnedCount();
+    }
+
+    @Override
     public boolean requestInterrupt() {
         if (eventIdx) {
             HostMemory.putU16(avail + VirtqueueLayout.usedEventOffset(size), usedIdx);

@@ -9,6 +9,7 @@ import dev.vublk.vhostuser.protocol.ConfigSpaceAccess;
 import dev.vublk.vhostuser.protocol.DeviceStateTransfer;
 import dev.vublk.vhostuser.protocol.FrontendRequest;
 import dev.vublk.vhostuser.protocol.InflightDescription;
+import dev.vublk.vhostuser.protocol.IotlbMessage;
 import dev.vublk.vhostuser.protocol.LogRegion;
 import dev.vublk.vhostuser.protocol.MemoryRegionDescription;
 import dev.vublk.vhostuser.protocol.MemoryTable;
@@ -219,6 +220,12 @@ public final class VhostUserFrontend implements AutoCloseable {
         byte[] bytes = new byte[size];
         reply.get(bytes);
         return bytes;
+    }
+
+    /** Tells of the guest's IOMMU; whether the back end took it. Always answered, an invalidation when nothing is in use any more. */
+    public boolean tellIotlb(IotlbMessage message) throws IOException {
+        send(FrontendRequest.IOTLB_MSG, 0, message.encode());
+        return receiveReply(FrontendRequest.IOTLB_MSG, Long.BYTES).getLong() == 0;
     }
 
     public boolean setConfig(int offset, int flags, byte... data) throws IOException {

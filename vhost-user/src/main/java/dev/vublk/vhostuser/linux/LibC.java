@@ -56,6 +56,9 @@ public interface LibC {
     /** {@code hint} is a Pointer for the reason given above; null is the null pointer. */
     long mmap(@Nullable Pointer hint, long lengthBytes, int protection, int flags, int fd, long offsetBytes);
 
+    /** Variadic in C; the fifth argument is passed in a register either way. */
+    long mremap(long address, long oldLengthBytes, long newLengthBytes, int flags, long newAddress);
+
     int munmap(long address, long lengthBytes);
 
     int memfd_create(String name, int flags);

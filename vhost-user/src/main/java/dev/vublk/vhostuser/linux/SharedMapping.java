@@ -8,8 +8,12 @@ public final class SharedMapping {
 
     private static final int PROT_READ = 1;
     private static final int PROT_WRITE = 2;
+    private static final int PROT_NONE = 0;
     private static final int MAP_SHARED = 1;
+    private static final int MAP_PRIVATE = 2;
+    private static final int MAP_ANONYMOUS = 0x20;
     private static final int MAP_NORESERVE = 0x4000;
+    private static final int MREMAP_MAYMOVE_FIXED = 3;
     private static final int MFD_CLOEXEC = 1;
     private static final int MFD_ALLOW_SEALING = 2;
     private static final int MFD_HUGETLB = 4;
@@ -27,6 +31,23 @@ public final class SharedMapping {
         int protection = PROT_READ | PROT_WRITE;
         return LibC.check(
                 LibC.INSTANCE.mmap(null, lengthBytes, protection, MAP_SHARED | MAP_NORESERVE, fd, offsetBytes));
+    }
+
+    /** Addresses that nothing else gets and that cannot be touched, to put {@link #alias}es there. Or a negative errno. */
+    public static long reserve(long lengthBytes) {
+        int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+        return LibC.check(LibC.INSTANCE.mmap(null, lengthBytes, PROT_NONE, flags, -1, 0));
+    }
+
+    /**
+     * Lets pages of a shared mapping appear at another place too; everything is a multiple of the page size, of the file's pages,
+     * too. Returns {@code target} or a negative errno.
+     */
+    public static long alias(long source, long lengthBytes, long target) {
+        // mremap(2): "If the value of old_size is zero, and old_address refers to a shareable mapping, then mremap()
+        // will
+        // create a new mapping of the same pages."
+        return LibC.check(LibC.INSTANCE.mremap(source, 0, lengthBytes, MREMAP_MAYMOVE_FIXED, target));
     }
 
     /** Nobody may touch the range any more: a later access ends the process. 0 or a negative errno. */

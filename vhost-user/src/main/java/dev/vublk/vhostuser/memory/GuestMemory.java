@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.vhostuser.memory;
 
+import java.util.Arrays;
 import java.util.stream.IntStream;
 
 /**
@@ -26,6 +27,9 @@ public final class GuestMemory {
 
     private final int scannedCount;
 
+    /** Pages of regions that are mapped here a second time: host address, guest address, length, and so on. */
+    private final long[] aliases;
+
     /** Region indexes by ascending unsigned guest address; empty when all regions are scanned. */
     private final int[] byGuestAddress;
 
@@ -34,6 +38,12 @@ public final class GuestMemory {
      * overlap.
      */
     GuestMemory(long[] guestAddresses, long[] sizes, long[] userAddresses, long[] hostAddresses) {
+        this(guestAddresses, sizes, userAddresses, hostAddresses, new long[0]);
+    }
+
+    private GuestMemory(
+            long[] guestAddresses, long[] sizes, long[] userAddresses, long[] hostAddresses, long[] aliases) {
+        this.aliases = aliases;
         this.guestAddresses = guestAddresses;
         this.sizes = sizes;
         this.userAddresses = userAddresses;
@@ -121,7 +131,22 @@ public final class GuestMemory {
                 return guestAddresses[i] + offset;
             }
         }
+        for (int i = 0; i < aliases.length; i += 3) {
+            long offset = hostAddress - aliases[i];
+            if (offset >= 0 && offset < aliases[i + 2]) {
+                return aliases[i + 1] + offset;
+            }
+        }
         throw new IllegalArgumentException("0x" + Long.toHexString(hostAddress) + " is not the guest's");
+    }
+
+    /** The same, with a piece that {@link #toGuestAddress} is to find at a second host address. */
+    GuestMemory withAlias(long hostAddress, long guestAddress, long lengthBytes) {
+        long[] more = Arrays.copyOf(aliases, aliases.length + 3);
+        more[aliases.length] = hostAddress;
+        more[aliases.length + 1] = guestAddress;
+        more[aliases.length + 2] = lengthBytes;
+        return new GuestMemory(guestAddresses, sizes, userAddresses, hostAddresses, more);
     }
 
     public int regionCount() {

@@ -33,6 +33,11 @@ public enum BackendRequest {
         return id;
     }
 
+    /** The header of this message when it wants to be acknowledged. */
+    public MessageHeader headerNeedingReply(int payloadSizeBytes) {
+        return new MessageHeader(id, MessageHeader.VERSION | MessageHeader.FLAG_NEED_REPLY, payloadSizeBytes);
+    }
+
     /** The header of this message when it wants no reply. */
     public MessageHeader header(int payloadSizeBytes) {
         return new MessageHeader(id, MessageHeader.VERSION, payloadSizeBytes);

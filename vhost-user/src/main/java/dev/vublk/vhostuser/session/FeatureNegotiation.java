@@ -44,6 +44,7 @@ final class FeatureNegotiation {
                 | RING_AND_TRANSPORT_FEATURES
                 | (packedRings ? VirtioFeature.VIRTIO_F_RING_PACKED : 0)
                 | (options.inOrder() ? VirtioFeature.VIRTIO_F_IN_ORDER : 0)
+                | (options.accessPlatform() ? VirtioFeature.VIRTIO_F_ACCESS_PLATFORM : 0)
                 | (options.orderPlatform() ? VirtioFeature.VIRTIO_F_ORDER_PLATFORM : 0);
         this.protocolOffered =
                 PROTOCOL_FEATURES | (options.inBandNotifications() ? ProtocolFeature.INBAND_NOTIFICATIONS.mask() : 0);
@@ -80,6 +81,15 @@ final class FeatureNegotiation {
     /** Which kind of ring the front end has chosen. */
     RingFormat ringFormat() {
         return areAcked ? RingFormat.of(acked) : RingFormat.UNDECIDED;
+    }
+
+    boolean offersTranslation() {
+        return (offered & VirtioFeature.VIRTIO_F_ACCESS_PLATFORM) != 0;
+    }
+
+    /** Whether addresses of rings and in descriptors are those of the guest's IOMMU. */
+    boolean translates() {
+        return (acked & VirtioFeature.VIRTIO_F_ACCESS_PLATFORM) != 0;
     }
 
     /** Whether the front end wants every write logged. */

@@ -10,6 +10,7 @@ import dev.vublk.vhostuser.protocol.ConfigSpaceAccess;
 import dev.vublk.vhostuser.protocol.DeviceStateTransfer;
 import dev.vublk.vhostuser.protocol.FrontendRequest;
 import dev.vublk.vhostuser.protocol.InflightDescription;
+import dev.vublk.vhostuser.protocol.IotlbMessage;
 import dev.vublk.vhostuser.protocol.LogRegion;
 import dev.vublk.vhostuser.protocol.MemoryRegionDescription;
 import dev.vublk.vhostuser.protocol.MemoryTable;
@@ -86,6 +87,7 @@ final class RequestDispatcher {
             case SET_VRING_ENABLE -> session.enableVring(VringState.decode(payload));
             case SET_BACKEND_REQ_FD -> session.setBackendRequestFd(fds);
             case GET_CONFIG -> getConfig(header, ConfigSpaceAccess.decode(payload));
+            case IOTLB_MSG -> iotlbMessage(header, IotlbMessage.decode(payload));
             case SET_CONFIG -> setConfig(ConfigSpaceAccess.decode(payload), payload);
             case GET_INFLIGHT_FD -> getInflightFd(header, InflightDescription.decode(payload));
             case SET_INFLIGHT_FD -> session.setInflight(InflightDescription.decode(payload), fds);
@@ -130,6 +132,22 @@ final class RequestDispatcher {
     private void getVringBase(MessageHeader header, VringState asked) throws IOException, VhostUserProtocolException {
         int base = session.vringBase(asked);
         reply(header, new VringState(asked.index(), base).encode());
+    }
+
+    /** Always answered; the session outlives a mistake, since the front end is told of it. */
+    private void iotlbMessage(MessageHeader header, IotlbMessage message) throws IOException {
+        if (!session.features().translates()) {
+            answerUnavailable(header, FrontendRequest.IOTLB_MSG);
+            return;
+        }
+        try {
+            session.takeIotlbMessage(message);
+        } catch (VhostUserProtocolException e) {
+            session.warn(e.reason());
+            reply(header, Wire.u64(ACK_ERROR));
+            return;
+        }
+        reply(header, Wire.u64(ACK_OK));
     }
 
     /** The reply has the size asked for and repeats the offset as it was given; QEMU takes any other for an error. */

@@ -10,8 +10,11 @@ package dev.vublk.vhostuser.session;
  *     here
  * @param inBandNotifications VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS: kicks and calls as messages, for simulations; QEMU takes
  *     the bit without knowing the messages
+ * @param accessPlatform VIRTIO_F_ACCESS_PLATFORM: the guest's IOMMU stands between it and the device. Linux UML takes the bit
+ *     without having an IOMMU
  */
-public record SessionOptions(boolean inOrder, boolean orderPlatform, boolean inBandNotifications) {
+public record SessionOptions(
+        boolean inOrder, boolean orderPlatform, boolean inBandNotifications, boolean accessPlatform) {
     /** Nothing out of the ordinary. */
-    public static final SessionOptions DEFAULT = new SessionOptions(false, false, false);
+    public static final SessionOptions DEFAULT = new SessionOptions(false, false, false, false);
 }

@@ -8,12 +8,13 @@ import dev.vublk.vhostuser.QueueEvents;
 import dev.vublk.vhostuser.VhostUserDevice;
 import dev.vublk.vhostuser.linux.FileDescriptor;
 import dev.vublk.vhostuser.memory.DirtyLog;
-import dev.vublk.vhostuser.memory.GuestMemory;
+import dev.vublk.vhostuser.memory.Iotlb;
 import dev.vublk.vhostuser.memory.MappedMemory;
 import dev.vublk.vhostuser.protocol.BackendRequest;
 import dev.vublk.vhostuser.protocol.ConfigSpaceAccess;
 import dev.vublk.vhostuser.protocol.DeviceStateTransfer;
 import dev.vublk.vhostuser.protocol.InflightDescription;
+import dev.vublk.vhostuser.protocol.IotlbMessage;
 import dev.vublk.vhostuser.protocol.LogRegion;
 import dev.vublk.vhostuser.protocol.MemoryRegionDescription;
 import dev.vublk.vhostuser.protocol.MemoryTable;
@@ -50,6 +51,8 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
     private final DeviceStatus status = new DeviceStatus();
     private final InBandSignals inBandSignals = new InBandSignals();
     private final Vring[] vrings;
+    private final Iotlb iotlb = new Iotlb();
+    private final IotlbMisses misses;
     private MappedMemory memory = new MappedMemory();
     private @Nullable InflightRegion inflight;
     private RingFormat inflightFormat = RingFormat.UNDECIDED;
@@ -71,6 +74,7 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
         this.features = new FeatureNegotiation(device.deviceFeatures(), device.packedRings(), options);
         this.vrings = new Vring[device.queueCountMax()];
         Arrays.setAll(vrings, i -> new Vring(i, device));
+        this.misses = new IotlbMisses(iotlb, features, vrings.length);
     }
 
     FeatureNegotiation features() {
@@ -95,6 +99,7 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
         boolean changed = acknowledge(acked);
         if (changed) {
             stopAll();
+            iotlb.clear();
             forgetInflightOfOtherRings();
             device.featuresAcked(features.acked());
         }
@@ -160,6 +165,7 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
             vring.reset();
         }
         handOverIfAllStopped();
+        iotlb.clear();
         features.reset();
         logToAll();
     }
@@ -181,6 +187,10 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
         BackendRequestChannel channel = new BackendRequestChannel(fds.take(0), control);
         backendRequests = channel;
         inBandSignals.useChannel(channel);
+        if (features.offersTranslation()) {
+            misses.useChannel(channel.duplicate());
+            control.spawn(misses::askAll);
+        }
     }
 
     /** Tells the front end to read the configuration again; best effort. Returns whether the message went out. */
@@ -236,6 +246,7 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
         stopAll();
         memory = replaced;
         old.close();
+        iotlb.rebase(memory.snapshot());
         startAllAfterMemoryChange();
     }
 
@@ -253,6 +264,7 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
         }
         stopAll();
         memory.remove(region);
+        iotlb.rebase(memory.snapshot());
         startAllAfterMemoryChange();
     }
 
@@ -264,6 +276,81 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
             } catch (VhostUserProtocolException e) {
                 warn(e.reason());
             }
+        }
+    }
+
+    // ---- the guest's IOMMU
+
+    /** VHOST_USER_IOTLB_MSG. An invalidation returns when nothing uses what has become invalid. */
+    void takeIotlbMessage(IotlbMessage message) throws VhostUserProtocolException {
+        switch (message.type()) {
+            case IotlbMessage.UPDATE -> {
+                iotlb.update(message, memory.snapshot());
+                misses.onUpdate();
+                startAllAfterMemoryChange();
+            }
+            case IotlbMessage.INVALIDATE -> {
+                if (message.wraps()) {
+                    throw new VhostUserProtocolException("IOTLB invalidation of an impossible range");
+                }
+                invalidate(message.iova(), message.lastIova());
+            }
+            default -> throw new VhostUserProtocolException("IOTLB message of type " + message.type());
+        }
+    }
+
+    private void invalidate(long first, long last) {
+        iotlb.invalidate(first, last);
+        for (Vring vring : vrings) {
+            if (vring.usesIova(first, last)) {
+                vring.stop(); // An IOMMU's invalidation often reaches further than what has changed: it starts again.
+            } else if (vring.isRunning()) {
+                device.awaitUnused(vring.index(), first, last);
+            }
+        }
+        startAllAfterMemoryChange();
+    }
+
+    @Override
+    public void onUntranslated(int queueIndex, long[] missed) {
+        if (!vrings[queueIndex].isTranslated()) {
+            return; // It has stopped meanwhile, and its ring may be what is being asked for now.
+        }
+        misses.ask(queueIndex, missed, refused -> device.translated(queueIndex, missed, refused));
+        misses.askAll();
+    }
+
+    /** Whether the ring's own addresses are translated, where they have to be; asks for them if not. */
+    private boolean isTranslated(Vring vring) throws VhostUserProtocolException {
+        if (!features.translates()) {
+            return true;
+        }
+        long[] missed = vring.untranslated(iotlb, features.acked());
+        if (missed.length == 0) {
+            return true;
+        }
+        if (vring.isToBeAsked(missed)) {
+            misses.ask(vring.index(), missed, refused -> onAnswered(vring, refused));
+            control.spawn(misses::askAll); // Not here: the front end may be waiting for what we do now.
+        }
+        return false;
+    }
+
+    /** What was there has started the ring already, when it came. */
+    private void onAnswered(Vring vring, long... refused) {
+        if (refused.length > 0) {
+            warn("ring " + vring.index() + ": the guest's IOMMU refuses the device its ring");
+            vring.signalError();
+            onBroken(vring.index());
+            return;
+        }
+        vring.forgetAsked();
+        try {
+            if (isComplete(vring)) {
+                isTranslated(vring);
+            }
+        } catch (VhostUserProtocolException e) {
+            warn(e.reason());
         }
     }
 
@@ -387,6 +474,8 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
     int vringBase(VringState state) throws VhostUserProtocolException {
         Vring vring = vring(state.index());
         int base = vring.stopAndForgetKick();
+        // QEMU tells of nothing that becomes invalid while the device is stopped.
+        iotlb.clear();
         handOverIfAllStopped();
         return base;
     }
@@ -475,11 +564,14 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
 
     /** Before the first features and the first memory a ring waits; both may come after it. */
     private void startIfReady(Vring vring) throws VhostUserProtocolException {
-        GuestMemory snapshot = memory.snapshot();
-        if (vring.isReady() && features.areAcked() && snapshot.regionCount() > 0) {
-            vring.start(snapshot, features.acked(), inflight);
+        if (isComplete(vring) && isTranslated(vring)) {
+            vring.start(memory.snapshot(), features.translates() ? iotlb : null, features.acked(), inflight);
             inUse = true;
         }
+    }
+
+    private boolean isComplete(Vring vring) {
+        return vring.isReady() && features.areAcked() && memory.snapshot().regionCount() > 0;
     }
 
     private void stopAll() {
@@ -493,6 +585,7 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
     /** Stops all rings, then gives everything back. */
     @Override
     public void close() {
+        reportTranslation();
         try {
             stopAllAtEnd();
             memory.close();
@@ -506,6 +599,7 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
             }
         } finally {
             deviceState.close();
+            misses.close();
             closeBackendRequests();
             device.close();
         }
@@ -527,6 +621,17 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
         }
         if (failure != null) {
             throw failure;
+        }
+    }
+
+    private void reportTranslation() {
+        if (iotlb.updates() > 0) {
+            LOGGER.info(
+                    "{}: the guest's IOMMU was asked for {} translations; {} updates, {} invalidations",
+                    name,
+                    misses.count(),
+                    iotlb.updates(),
+                    iotlb.invalidations());
         }
     }
 

@@ -6,12 +6,14 @@ import dev.vublk.vhostuser.linux.EventFd;
 import dev.vublk.vhostuser.linux.FileDescriptor;
 import dev.vublk.vhostuser.memory.DirtyLog;
 import dev.vublk.vhostuser.memory.GuestMemory;
+import dev.vublk.vhostuser.memory.Iotlb;
 import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
 import dev.vublk.vhostuser.protocol.VringAddress;
 import dev.vublk.vhostuser.virtqueue.InflightBlock;
 import dev.vublk.vhostuser.virtqueue.InflightRegion;
 import dev.vublk.vhostuser.virtqueue.QueueLog;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -51,6 +53,12 @@ final class Vring implements AutoCloseable {
     private @Nullable DirtyLog log;
     private int logEventFd = NO_FD;
 
+    /** Where a ring that is translated lies, while it runs. */
+    private @Nullable RingTranslation translation;
+
+    /** What was last asked of the front end, so that the ring can start; it need not be asked again. */
+    private long[] asked = {};
+
     /** The device ran the ring up to the present base: a kick for what lies behind it may have been taken already. */
     private boolean resumed;
 
@@ -77,17 +85,69 @@ final class Vring implements AutoCloseable {
         return !running && enabled && kickGiven && size != 0 && addresses != null;
     }
 
-    /** Hands the ring to the device, with its place in the in-flight region when there is one. */
-    void start(GuestMemory memory, long features, @Nullable InflightRegion region) throws VhostUserProtocolException {
+    /**
+     * Hands the ring to the device, with its place in the in-flight region when there is one.
+     *
+     * @param iotlb what translates the ring's addresses and those in it, with nothing {@link #untranslated}; or null
+     */
+    void start(GuestMemory memory, @Nullable Iotlb iotlb, long features, @Nullable InflightRegion region)
+            throws VhostUserProtocolException {
         VringAddress at = addresses;
         if (at == null) {
             throw new IllegalStateException("ring " + index + " has no addresses");
         }
         RingFormat format = RingFormat.of(features);
         format.checkSize(index, size, device.queueSizeMax()); // It may have been said before the features.
-        long desc = translate(memory, at.descUserAddress(), format.descBytes(size), RingFormat.DESC_ALIGNMENT);
-        long avail = translate(memory, at.availUserAddress(), format.availBytes(size), format.availAlignment);
-        long used = translate(memory, at.usedUserAddress(), format.usedBytes(size), RingFormat.USED_ALIGNMENT);
+        if (iotlb != null) {
+            startTranslated(RingTranslation.of(iotlb.map(), at, format, size), memory, iotlb, features, region);
+            return;
+        }
+        long desc = translate(memory, at.descUserAddress(), format.descBytes(size));
+        long avail = translate(memory, at.availUserAddress(), format.availBytes(size));
+        long used = translate(memory, at.usedUserAddress(), format.usedBytes(size));
+        start(desc, avail, used, memory, null, features, region);
+    }
+
+    private void startTranslated(
+            RingTranslation found, GuestMemory memory, Iotlb iotlb, long features, @Nullable InflightRegion region)
+            throws VhostUserProtocolException {
+        translation = found;
+        asked = new long[0];
+        try {
+            start(
+                    found.descHostAddress(),
+                    found.availHostAddress(),
+                    found.usedHostAddress(),
+                    found.addTo(memory),
+                    iotlb,
+                    features,
+                    region);
+        } finally {
+            if (!running) {
+                dropTranslation();
+            }
+        }
+    }
+
+    private void dropTranslation() {
+        if (translation != null) {
+            translation.close();
+            translation = null;
+        }
+    }
+
+    private void start(
+            long desc,
+            long avail,
+            long used,
+            GuestMemory memory,
+            @Nullable Iotlb iotlb,
+            long features,
+            @Nullable InflightRegion region)
+            throws VhostUserProtocolException {
+        RingFormat format = RingFormat.of(features);
+        // A region may be mapped at another alignment than the front end has it.
+        format.checkAlignment(index, desc, avail, used);
         int startBase = format.baseToStartFrom(index, base, desc, size);
         // A front end that reconnected kicks only for new requests: those already in the ring must be looked for.
         InflightBlock inflight =
@@ -108,7 +168,8 @@ final class Vring implements AutoCloseable {
                 startNow,
                 memory,
                 inflight,
-                queueLog()));
+                queueLog(),
+                iotlb));
         running = true;
     }
 
@@ -116,17 +177,11 @@ final class Vring implements AutoCloseable {
         return inBand ? IN_BAND : NO_FD;
     }
 
-    private long translate(GuestMemory memory, long userAddress, long lengthBytes, int alignment)
-            throws VhostUserProtocolException {
+    private long translate(GuestMemory memory, long userAddress, long lengthBytes) throws VhostUserProtocolException {
         long hostAddress = memory.translateUser(userAddress, lengthBytes);
         if (hostAddress == GuestMemory.UNMAPPED) {
             throw new VhostUserProtocolException(
                     "ring " + index + " at 0x" + Long.toHexString(userAddress) + " lies outside the guest's memory");
-        }
-        // A region may be mapped at another alignment than the front end has it.
-        if (hostAddress % alignment != 0) {
-            throw new VhostUserProtocolException(
-                    "ring " + index + " at 0x" + Long.toHexString(userAddress) + " is not aligned in its file");
         }
         return hostAddress;
     }
@@ -139,6 +194,42 @@ final class Vring implements AutoCloseable {
             resumed = true;
             ran = true;
             ranTo = base;
+            dropTranslation();
+        }
+    }
+
+    /** What of the ring's own addresses is not translated yet, as misses; of a ring that is ready. */
+    long[] untranslated(Iotlb iotlb, long features) throws VhostUserProtocolException {
+        VringAddress at = addresses;
+        return at == null ? new long[0] : RingTranslation.missing(iotlb.map(), at, RingFormat.of(features), size);
+    }
+
+    /** Whether the front end has not been asked for this yet; it has from now on. */
+    boolean isToBeAsked(long... misses) {
+        boolean isNew = !Arrays.equals(asked, misses);
+        asked = misses;
+        return isNew;
+    }
+
+    /** Whatever was asked is to be asked again. */
+    void forgetAsked() {
+        asked = new long[0];
+    }
+
+    /** Whether the ring runs, or is about to, with addresses of the guest's IOMMU. */
+    boolean isTranslated() {
+        return translation != null;
+    }
+
+    /** Whether the running ring itself lies in that range of the IOMMU's addresses. */
+    boolean usesIova(long first, long last) {
+        return translation != null && translation.uses(first, last);
+    }
+
+    /** The ring cannot run: its memory is refused. */
+    void signalError() {
+        if (errFd >= 0) {
+            EventFd.signal(errFd);
         }
     }
 
@@ -148,6 +239,7 @@ final class Vring implements AutoCloseable {
             stop();
         }
         enabled = enable;
+        forgetAsked();
     }
 
     void setSize(int newSize, RingFormat format) throws VhostUserProtocolException {
@@ -175,6 +267,7 @@ final class Vring implements AutoCloseable {
             stop();
         }
         addresses = newAddresses;
+        forgetAsked();
         if (running && log != null) {
             device.setLog(index, queueLog()); // A migration begins or ends; the ring runs on.
         }

@@ -127,8 +127,13 @@ final class PackedInflight {
     }
 
     /** The number, in {@link #recovered}, of the next of them. */
-    int takeRecovered() {
-        return recoveredTaken++;
+    int nextRecovered() {
+        return recoveredTaken;
+    }
+
+    /** That one has been given out. */
+    void takeRecovered() {
+        recoveredTaken++;
     }
 
     PackedRecovery recovered() {

@@ -117,7 +117,7 @@ final class PackedVirtqueue extends Virtqueue {
             long half = HostMemory.getLong(address);
             if ((half & MARKS) == marks) {
                 HostMemory.putLong(address, (half & ~MARKS) | availMarks(marks != 0));
-                logWritten(address, Long.BYTES);
+                logRing(address, Long.BYTES);
                 faults.reached(InflightPoint.RECOVERY_SLOT_CLEANED);
             }
             if (++position == size) {
@@ -177,6 +177,9 @@ final class PackedVirtqueue extends Virtqueue {
         if (slotsInFlight == size) {
             return brokenBy("more descriptors available than the ring has");
         }
+        if (iotlb != null) {
+            iotlb.begin(chain);
+        }
         chain.clear(bufferId(first));
         if (inflight != null) {
             inflight.begin();
@@ -190,13 +193,24 @@ final class PackedVirtqueue extends Virtqueue {
      */
     private int popRecovered(DescriptorChain chain, PackedInflight from) {
         PackedRecovery recovered = from.recovered();
-        int number = from.takeRecovered();
+        int number = from.nextRecovered();
         long[] descriptors = recovered.descriptors(number);
+        if (iotlb != null) {
+            iotlb.begin(chain);
+        }
         chain.clear(bufferId(descriptors[descriptors.length - 1]));
         chain.ringSlots = descriptors.length / 2;
         chain.inflightEntry = recovered.entry(number);
+        int result = walkRecovered(chain, descriptors);
+        if (result == POPPED) {
+            from.takeRecovered();
+        }
+        return result;
+    }
+
+    private int walkRecovered(DescriptorChain chain, long... descriptors) {
         if ((flags(descriptors[1]) & VIRTQ_DESC_F_INDIRECT) != 0) {
-            return walkTable(chain, descriptors[0], descriptors[1]) ? POPPED : BROKEN;
+            return walkTable(chain, descriptors[0], descriptors[1]) ? walked(chain) : notWalked();
         }
         for (int i = 0; i < descriptors.length; i += 2) {
             if ((flags(descriptors[i + 1]) & VIRTQ_DESC_F_INDIRECT) != 0) {
@@ -206,7 +220,7 @@ final class PackedVirtqueue extends Virtqueue {
                 return BROKEN;
             }
         }
-        return POPPED;
+        return walked(chain);
     }
 
     /**
@@ -239,12 +253,17 @@ final class PackedVirtqueue extends Virtqueue {
     /** Follows a chain that is one descriptor, which points to a table. */
     private int walkPointer(DescriptorChain chain, long pointer) {
         long guestAddress = HostMemory.getLong(address(availPosition) + DESC_ADDR);
-        return save(guestAddress, pointer) && walkTable(chain, guestAddress, pointer) ? take(chain, 1) : BROKEN;
+        return save(guestAddress, pointer) && walkTable(chain, guestAddress, pointer) ? take(chain, 1) : notWalked();
+    }
+
+    /** What {@link #pop} returns when {@link #walkTable} said no. */
+    private int notWalked() {
+        return isBroken() ? BROKEN : UNTRANSLATED;
     }
 
     /**
      * Goes through an indirect table: all of it, one entry after the other; of their flags only WRITE counts (2.8.7). Returns
-     * false when that broke the queue.
+     * false when that broke the queue, or the table is not translated.
      */
     private boolean walkTable(DescriptorChain chain, long guestAddress, long pointer) {
         long tableBytes = lengthBytes(pointer);
@@ -254,9 +273,10 @@ final class PackedVirtqueue extends Virtqueue {
         if (tableBytes == 0 || tableBytes % DESC_BYTES != 0 || tableBytes / DESC_BYTES > chainLengthMax) {
             return isNotBrokenBy("indirect table of a bad length");
         }
-        long table = memory().translate(guestAddress, tableBytes);
+        long table = table(guestAddress, tableBytes);
         if (table == GuestMemory.UNMAPPED) {
-            return isNotBrokenBy("indirect table outside guest memory");
+            withoutTable();
+            return false;
         }
         for (long entry = table; entry < table + tableBytes; entry += DESC_BYTES) {
             long half = HostMemory.getLong(entry + DESC_LEN_ID_FLAGS);
@@ -308,6 +328,10 @@ final class PackedVirtqueue extends Virtqueue {
     }
 
     private int take(DescriptorChain chain, int slots) {
+        int walked = walked(chain);
+        if (walked != POPPED) {
+            return walked;
+        }
         if (inflight != null) {
             chain.inflightEntry = inflight.take(slots);
         }
@@ -342,7 +366,7 @@ final class PackedVirtqueue extends Virtqueue {
             firstUsed = used;
         } else {
             HostMemory.putLong(address, used);
-            logWritten(address, Long.BYTES);
+            logRing(address, Long.BYTES);
         }
         int slots = chain.ringSlots;
         slotsUnpublished += slots;
@@ -372,7 +396,7 @@ final class PackedVirtqueue extends Virtqueue {
         if (inflight != null) {
             inflight.commit();
         }
-        logWritten(firstUsedAddress, Long.BYTES);
+        logRing(firstUsedAddress, Long.BYTES);
         slotsSinceSignal = Math.min(size, slotsSinceSignal + slotsUnpublished);
         slotsUnpublished = 0;
         // [E] Full fence: our descriptors are visible before we look at what the driver asks for; pairs with the
@@ -412,7 +436,7 @@ final class PackedVirtqueue extends Virtqueue {
     /** Both areas that the device writes are found by their addresses: log_guest_addr names but one. */
     private void putDeviceEvent(int event) {
         HostMemory.putInt(deviceEvent, event);
-        logWritten(deviceEvent, Integer.BYTES);
+        logRing(deviceEvent, Integer.BYTES);
     }
 
     @Override

@@ -151,6 +151,11 @@ final class SplitInflight {
         return recoveredTaken < recovered.length;
     }
 
+    /** The next of them, without giving it out. */
+    int nextRecovered() {
+        return recovered[recoveredTaken];
+    }
+
     /** The next of them; it is marked already. */
     int takeRecovered() {
         return recovered[recoveredTaken++];

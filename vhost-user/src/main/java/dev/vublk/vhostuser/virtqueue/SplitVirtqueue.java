@@ -26,6 +26,9 @@ import org.jspecify.annotations.Nullable;
  * The device side of a split virtqueue (virtio 1.2 section 2.7). Runs on its IOThread.
  */
 final class SplitVirtqueue extends Virtqueue {
+    private static final int NO_HEAD = -1;
+    private static final int BAD_HEAD = -2;
+
     private final int mask;
     private final long desc;
     private final long avail;
@@ -99,25 +102,17 @@ final class SplitVirtqueue extends Virtqueue {
         if (isBroken()) {
             return BROKEN;
         }
+        if (iotlb != null) {
+            return popTranslated(iotlb, chain);
+        }
         if (inflight != null && inflight.hasRecovered()) {
             int head = inflight.takeRecovered();
             chain.clear(head);
             return walk(chain, desc, head, size);
         }
-        if (availIdx == availSeen) {
-            // [A] Acquire: the entries and descriptors that the driver wrote before its index are read after it.
-            int pending = (HostMemory.getU16Acquire(avail + AVAIL_IDX) - availIdx) & 0xffff;
-            if (pending == 0) {
-                return EMPTY;
-            }
-            if (pending > size) {
-                return brokenBy("available index is ahead by more than the queue size");
-            }
-            availSeen = availIdx + pending;
-        }
-        int head = HostMemory.getU16(avail + AVAIL_RING + 2L * (availIdx & mask));
-        if (head >= size) {
-            return brokenBy("head index beyond the descriptor table");
+        int head = nextHead();
+        if (head < 0) {
+            return head == NO_HEAD ? EMPTY : BROKEN;
         }
         availIdx++;
         if (inflight != null) {
@@ -125,6 +120,52 @@ final class SplitVirtqueue extends Virtqueue {
         }
         chain.clear(head);
         return walk(chain, desc, head, size);
+    }
+
+    /** A chain is taken only when it is translated: until then the ring can be stopped as if nobody had looked at it. */
+    private int popTranslated(QueueIotlb translation, DescriptorChain chain) {
+        SplitInflight recovery = inflight != null && inflight.hasRecovered() ? inflight : null;
+        int head = recovery == null ? nextHead() : recovery.nextRecovered();
+        if (head < 0) {
+            return head == NO_HEAD ? EMPTY : BROKEN;
+        }
+        translation.begin(chain);
+        chain.clear(head);
+        int result = walk(chain, desc, head, size);
+        if (result != POPPED) {
+            return result;
+        }
+        if (recovery != null) {
+            recovery.takeRecovered();
+        } else {
+            availIdx++;
+            if (inflight != null) {
+                inflight.take(head);
+            }
+        }
+        return POPPED;
+    }
+
+    /** The head of the next chain, which stays in the ring; {@link #NO_HEAD} when there is none, {@link #BAD_HEAD} when it broke the queue. */
+    private int nextHead() {
+        if (availIdx == availSeen) {
+            // [A] Acquire: the entries and descriptors that the driver wrote before its index are read after it.
+            int pending = (HostMemory.getU16Acquire(avail + AVAIL_IDX) - availIdx) & 0xffff;
+            if (pending == 0) {
+                return NO_HEAD;
+            }
+            if (pending > size) {
+                markBroken("available index is ahead by more than the queue size");
+                return BAD_HEAD;
+            }
+            availSeen = availIdx + pending;
+        }
+        int head = HostMemory.getU16(avail + AVAIL_RING + 2L * (availIdx & mask));
+        if (head >= size) {
+            markBroken("head index beyond the descriptor table");
+            return BAD_HEAD;
+        }
+        return head;
     }
 
     /**
@@ -150,9 +191,9 @@ final class SplitVirtqueue extends Virtqueue {
                 if (length == 0 || length % DESC_BYTES != 0 || length / DESC_BYTES > chainLengthMax) {
                     return brokenBy("indirect table of a bad length");
                 }
-                table = memory().translate(guestAddress, length);
+                table = table(guestAddress, length);
                 if (table == GuestMemory.UNMAPPED) {
-                    return brokenBy("indirect table outside guest memory");
+                    return withoutTable();
                 }
                 tableSize = (int) (length / DESC_BYTES);
                 inIndirectTable = true;
@@ -172,7 +213,7 @@ final class SplitVirtqueue extends Virtqueue {
                 return BROKEN;
             }
             if ((flags & VIRTQ_DESC_F_NEXT) == 0) {
-                return POPPED;
+                return walked(chain);
             }
             index = (int) (rest >>> 48);
             if (index >= tableSize) {
@@ -244,11 +285,11 @@ final class SplitVirtqueue extends Virtqueue {
         int first = usedPublished & mask;
         int count = usedIdx - usedPublished;
         int untilEnd = Math.min(count, size - first);
-        logUsed(USED_RING + (long) USED_ELEM_BYTES * first, (long) USED_ELEM_BYTES * untilEnd);
+        logUsed(used, USED_RING + (long) USED_ELEM_BYTES * first, (long) USED_ELEM_BYTES * untilEnd);
         if (count > untilEnd) {
-            logUsed(USED_RING, (long) USED_ELEM_BYTES * (count - untilEnd));
+            logUsed(used, USED_RING, (long) USED_ELEM_BYTES * (count - untilEnd));
         }
-        logUsed(USED_IDX, Short.BYTES);
+        logUsed(used, USED_IDX, Short.BYTES);
     }
 
     private boolean interruptsWanted() {
@@ -281,7 +322,7 @@ final class SplitVirtqueue extends Virtqueue {
         long offset = eventIdx ? VirtqueueLayout.availEventOffset(size) : USED_FLAGS;
         HostMemory.putU16(used + offset, eventIdx ? availEvent : flags);
         if (isLogging()) {
-            logUsed(offset, Short.BYTES);
+            logUsed(used, offset, Short.BYTES);
         }
     }
 

@@ -2,7 +2,9 @@
 package dev.vublk.vhostuser.virtqueue;
 
 import dev.vublk.vhostuser.linux.EventFd;
+import dev.vublk.vhostuser.memory.DirtyLog;
 import dev.vublk.vhostuser.memory.GuestMemory;
+import dev.vublk.vhostuser.memory.Iotlb;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -21,6 +23,12 @@ public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
     /** The ring holds something that no driver may write; the queue takes and returns nothing any more. */
     public static final int BROKEN = 2;
 
+    /**
+     * {@link #pop} found a chain whose addresses are not all translated yet, and left it in the ring: {@link #misses} tells what
+     * to ask for before the next try.
+     */
+    public static final int UNTRANSLATED = 3;
+
     /** Windows drivers build chains longer than the ring; at least this many descriptors are always accepted. */
     private static final int CHAIN_LENGTH_MIN = 1024;
 
@@ -29,6 +37,12 @@ public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
 
     final int size;
     final int chainLengthMax;
+
+    /** Null when addresses in descriptors are guest-physical. */
+    final @Nullable QueueIotlb iotlb;
+
+    /** The memory as of the start, in which the ring is. */
+    private final GuestMemory ringMemory;
 
     private GuestMemory memory;
     private @Nullable QueueLog log;
@@ -39,7 +53,10 @@ public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
         size = setup.size();
         chainLengthMax = chainLengthMax(size);
         memory = setup.memory();
+        ringMemory = memory;
         log = setup.log();
+        Iotlb shared = setup.iotlb();
+        iotlb = shared == null ? null : new QueueIotlb(shared, chainLengthMax);
     }
 
     /** The queue on the ring that {@code setup} describes. */
@@ -80,10 +97,6 @@ public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
         return BROKEN;
     }
 
-    final GuestMemory memory() {
-        return memory;
-    }
-
     /** Lets translation use a snapshot that holds all regions of the present one. */
     public final void extendMemory(GuestMemory newMemory) {
         memory = newMemory;
@@ -110,11 +123,36 @@ public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
         }
     }
 
-    /** As {@link #logWritten}, bytes of the used ring (the device area), where those are logged. */
-    final void logUsed(long offsetBytes, long lengthBytes) {
+    /**
+     * As {@link #logWritten}, bytes of the used ring (the device area), where those are logged.
+     *
+     * @param usedHostAddress where the used ring begins
+     */
+    final void logUsed(long usedHostAddress, long offsetBytes, long lengthBytes) {
         QueueLog to = log;
-        if (to != null && to.usedGuestAddress() != QueueLog.UNLOGGED) {
+        if (to == null || to.usedGuestAddress() == QueueLog.UNLOGGED) {
+            return;
+        }
+        if (iotlb == null) {
             markWritten(to, to.usedGuestAddress() + offsetBytes, lengthBytes);
+        } else {
+            logRing(usedHostAddress + offsetBytes, lengthBytes); // The address given is one of the IOMMU's.
+        }
+    }
+
+    /** As {@link #logWritten}, bytes of the ring itself, whose pages an IOMMU may have put together. */
+    final void logRing(long hostAddress, long lengthBytes) {
+        QueueLog to = log;
+        if (to == null) {
+            return;
+        }
+        long at = hostAddress;
+        long left = lengthBytes;
+        while (left > 0) {
+            long piece = Math.min(left, DirtyLog.PAGE_BYTES - (at & (DirtyLog.PAGE_BYTES - 1)));
+            markWritten(to, ringMemory.toGuestAddress(at), piece);
+            at += piece;
+            left -= piece;
         }
     }
 
@@ -137,7 +175,7 @@ public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
     /** Whether there is something to be taken. */
     public abstract boolean hasAvailable();
 
-    /** Takes the next chain. Returns {@link #POPPED}, {@link #EMPTY} or {@link #BROKEN}. */
+    /** Takes the next chain. Returns {@link #POPPED}, {@link #EMPTY}, {@link #BROKEN} or {@link #UNTRANSLATED}. */
     public abstract int pop(DescriptorChain chain);
 
     /**
@@ -167,8 +205,43 @@ public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
      */
     public abstract boolean requestKicks();
 
+    /** Whether an IOMMU translates: requests then tell when they are done with ({@link DescriptorChain#forgetIovas}). */
+    public final boolean isTranslating() {
+        return iotlb != null;
+    }
+
+    /** What {@link #UNTRANSLATED} was about, as {@link IovaMiss}es. */
+    public final long[] misses() {
+        return iotlb == null ? new long[0] : iotlb.misses();
+    }
+
+    /** What of {@link #misses} the guest's IOMMU refuses: the next chain that needs it is a faulty one. */
+    public final void refused(long... refused) {
+        if (iotlb != null) {
+            iotlb.refused(refused);
+        }
+    }
+
+    /** Where an indirect table can be read, or {@link GuestMemory#UNMAPPED}. */
+    final long table(long address, long lengthBytes) {
+        return iotlb == null ? memory.translate(address, lengthBytes) : iotlb.table(address, lengthBytes);
+    }
+
+    /** What {@link #pop} returns when {@link #table} found none. */
+    final int withoutTable() {
+        return iotlb != null && iotlb.isMissing() ? UNTRANSLATED : brokenBy("indirect table outside guest memory");
+    }
+
+    /** What {@link #pop} returns when it has gone through a whole chain. */
+    final int walked(DescriptorChain chain) {
+        return iotlb == null ? POPPED : iotlb.end(chain);
+    }
+
     /** Adds one buffer of the guest to the chain; returns false when that broke the queue. */
     final boolean addBuffer(DescriptorChain chain, long guestAddress, long length, boolean writable) {
+        if (iotlb != null) {
+            return addTranslated(iotlb, chain, guestAddress, length, writable);
+        }
         long host = memory.translate(guestAddress, length);
         if (host != GuestMemory.UNMAPPED) {
             if (length == 0 || chain.add(host, length, writable)) {
@@ -178,6 +251,15 @@ public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
             return false;
         }
         return addBufferAcrossRegions(chain, guestAddress, length, writable);
+    }
+
+    private boolean addTranslated(
+            QueueIotlb translation, DescriptorChain chain, long iova, long length, boolean writable) {
+        if (translation.add(chain, iova, length, writable)) {
+            return true;
+        }
+        markBroken("chain with too many buffers");
+        return false;
     }
 
     /** A buffer may lie in several regions that adjoin for the guest but not here: then it becomes several. */

@@ -2,6 +2,7 @@
 package dev.vublk.vhostuser.virtqueue;
 
 import dev.vublk.vhostuser.memory.GuestMemory;
+import dev.vublk.vhostuser.memory.Iotlb;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -22,6 +23,7 @@ import org.jspecify.annotations.Nullable;
  * @param memory the guest's memory as of the start
  * @param inflight where to keep what is in flight; its content decides where to go on, not {@code base}. Null: nowhere
  * @param log where to log what is written, or null
+ * @param iotlb what translates the addresses in descriptors; null: they are guest-physical
  */
 public record VirtqueueSetup(
         int queueIndex,
@@ -37,12 +39,47 @@ public record VirtqueueSetup(
         boolean startNow,
         GuestMemory memory,
         @Nullable InflightBlock inflight,
-        @Nullable QueueLog log) {
+        @Nullable QueueLog log,
+        @Nullable Iotlb iotlb) {
     /** There is no descriptor: whoever would be signalled polls. */
     public static final int NO_FD = -1;
 
     /** There is no descriptor: a message takes its place (VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS). */
     public static final int IN_BAND = -2;
+
+    /** Without an IOMMU. */
+    public VirtqueueSetup(
+            int queueIndex,
+            int size,
+            int base,
+            long descHostAddress,
+            long availHostAddress,
+            long usedHostAddress,
+            long features,
+            int kickFd,
+            int callFd,
+            int errFd,
+            boolean startNow,
+            GuestMemory memory,
+            @Nullable InflightBlock inflight,
+            @Nullable QueueLog log) {
+        this(
+                queueIndex,
+                size,
+                base,
+                descHostAddress,
+                availHostAddress,
+                usedHostAddress,
+                features,
+                kickFd,
+                callFd,
+                errFd,
+                startNow,
+                memory,
+                inflight,
+                log,
+                null);
+    }
 
     /** The same with another block: for tests that let a queue fail. */
     public VirtqueueSetup withInflight(@Nullable InflightBlock newInflight) {
@@ -60,6 +97,7 @@ public record VirtqueueSetup(
                 startNow,
                 memory,
                 newInflight,
-                log);
+                log,
+                iotlb);
     }
 }

@@ -154,7 +154,7 @@ final class FeatureNegotiationTest {
             plain = session.frontend.getFeatures();
             plainProtocol = session.frontend.getProtocolFeatures();
         }
-        try (SessionUnderTest session = new SessionUnderTest(directory, new SessionOptions(true, true, true))) {
+        try (SessionUnderTest session = new SessionUnderTest(directory, new SessionOptions(true, true, true, false))) {
             assertThat(session.frontend.getFeatures()).isEqualTo(plain | 1L << 35 | 1L << 36);
             assertThat(session.frontend.getProtocolFeatures()).isEqualTo(plainProtocol | 1L << 14);
             session.negotiate();

@@ -49,7 +49,7 @@ final class FeatureTablesTest {
         long plain = new FeatureNegotiation(0, true, SessionOptions.DEFAULT).protocolOffered();
         assertThat(offered(table, "yes")).isEqualTo(plain);
         assertThat(offered(table, "with `--"))
-                .isEqualTo(new FeatureNegotiation(0, true, new SessionOptions(true, true, true)).protocolOffered()
+                .isEqualTo(new FeatureNegotiation(0, true, new SessionOptions(true, true, true, true)).protocolOffered()
                         & ~plain);
         assertThat(table.stream().mapToInt(row -> numbers(row[0]).length).sum())
                 .isEqualTo(ProtocolFeature.values().length);
@@ -62,7 +62,8 @@ final class FeatureTablesTest {
         assertThat(plain & DEVICES_OWN).isZero();
         assertThat(offered(table, "yes")).isEqualTo(plain);
         assertThat(offered(table, "with `--"))
-                .isEqualTo(new FeatureNegotiation(0, true, new SessionOptions(true, true, true)).offered() & ~plain);
+                .isEqualTo(
+                        new FeatureNegotiation(0, true, new SessionOptions(true, true, true, true)).offered() & ~plain);
     }
 
     @Test
@@ -84,7 +85,7 @@ final class FeatureTablesTest {
     /** Who offers a feature serves its messages: see {@link MalformedMessageTest} for the others. */
     @Test
     void shouldCallUnknownWhatNeedsAFeatureThatIsNeverOffered() throws Exception {
-        long offered = new FeatureNegotiation(0, true, new SessionOptions(true, true, true)).protocolOffered();
+        long offered = new FeatureNegotiation(0, true, new SessionOptions(true, true, true, true)).protocolOffered();
         for (String[] row : table("| id | message | what vublk does | reply |")) {
             for (int id : numbers(row[0])) {
                 FrontendRequest request = FrontendRequest.byId(id);

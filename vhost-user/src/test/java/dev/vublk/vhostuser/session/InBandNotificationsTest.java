@@ -21,7 +21,7 @@ final class InBandNotificationsTest {
     private Path directory;
 
     private SessionUnderTest session() throws Exception {
-        return new SessionUnderTest(directory, new SessionOptions(false, false, true)).negotiateWithMemory();
+        return new SessionUnderTest(directory, new SessionOptions(false, false, true, false)).negotiateWithMemory();
     }
 
     /** Everything but descriptors, which none of these rings needs. */
@@ -196,7 +196,8 @@ final class InBandNotificationsTest {
 
     @Test
     void shouldNotTakeKickMessagesThatWereNotNegotiated() throws Exception {
-        try (SessionUnderTest session = new SessionUnderTest(directory, new SessionOptions(false, false, true))) {
+        try (SessionUnderTest session =
+                new SessionUnderTest(directory, new SessionOptions(false, false, true, false))) {
             long protocol = session.frontend.getProtocolFeatures();
             session.frontend.setProtocolFeatures(protocol & ~ProtocolFeature.INBAND_NOTIFICATIONS.mask());
             session.frontend.needReply(true);

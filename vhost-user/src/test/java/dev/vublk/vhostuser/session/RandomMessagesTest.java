@@ -66,7 +66,7 @@ final class RandomMessagesTest {
         int eventFd = EventFd.create();
         try (BackendUnderTest backend = new BackendUnderTest(
                         ListenerOptions.atPath(directory.resolve("vhost.sock").toString()),
-                        new SessionOptions(true, true, true));
+                        new SessionOptions(true, true, true, false));
                 Pipe pipe = new Pipe()) {
             fds = new int[] {memory.fd(), more.fd(), eventFd, pipe.writeFd(), pipe.readFd()};
             ProcessResources before = settled(backend);

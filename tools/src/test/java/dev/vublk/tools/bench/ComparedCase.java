@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.tools.bench;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/** One load, for every back end alike. */
+record ComparedCase(ComparedDisk disk, Workload workload, int blockBytes, int queues, int depth, boolean event) {
+    private static final int SMALL = 4096;
+    private static final int LARGE = 128 << 10;
+    private static final int HUGE = 1 << 20;
+
+    /** Cases that belong together, in the order of the report. */
+    enum Group {
+        NULL,
+        TMPFS,
+        TMPFS_LARGE,
+        EXT4;
+
+        List<ComparedCase> cases() {
+            List<ComparedCase> cases = new ArrayList<>();
+            switch (this) {
+                case NULL -> {
+                    addDepths(cases, ComparedDisk.NULL, Workload.RANDREAD, SMALL, 1, 8, 16, 32, 64);
+                    cases.add(new ComparedCase(ComparedDisk.NULL, Workload.RANDREAD, SMALL, 4, 16, false));
+                    cases.add(new ComparedCase(ComparedDisk.NULL, Workload.RANDREAD, SMALL, 1, 32, true));
+                }
+                case TMPFS -> {
+                    addDepths(cases, ComparedDisk.TMPFS, Workload.RANDREAD, SMALL, 1, 8, 32, 64);
+                    addDepths(cases, ComparedDisk.TMPFS, Workload.RANDWRITE, SMALL, 1, 8, 32, 64);
+                    cases.add(new ComparedCase(ComparedDisk.TMPFS, Workload.RANDRW, SMALL, 1, 32, false));
+                    cases.add(new ComparedCase(ComparedDisk.TMPFS, Workload.RANDREAD, SMALL, 1, 32, true));
+                    cases.add(new ComparedCase(ComparedDisk.TMPFS, Workload.RANDREAD, SMALL, 4, 16, false));
+                }
+                case TMPFS_LARGE -> {
+                    addDepths(cases, ComparedDisk.TMPFS, Workload.RANDREAD, LARGE, 1, 8, 16, 32, 64);
+                    addDepths(cases, ComparedDisk.TMPFS, Workload.RANDWRITE, LARGE, 1, 16);
+                    addDepths(cases, ComparedDisk.TMPFS, Workload.READ, HUGE, 1, 8);
+                    addDepths(cases, ComparedDisk.TMPFS, Workload.WRITE, HUGE, 1, 8);
+                }
+                case EXT4 -> {
+                    addDepths(cases, ComparedDisk.EXT4, Workload.RANDREAD, SMALL, 1, 8, 32, 64);
+                    addDepths(cases, ComparedDisk.EXT4, Workload.RANDWRITE, SMALL, 1, 8, 32, 64);
+                    addDepths(cases, ComparedDisk.EXT4, Workload.READ, HUGE, 8);
+                }
+            }
+            return cases;
+        }
+    }
+
+    private static void addDepths(
+            List<ComparedCase> cases, ComparedDisk disk, Workload workload, int blockBytes, int... depths) {
+        for (int depth : depths) {
+            cases.add(new ComparedCase(disk, workload, blockBytes, 1, depth, false));
+        }
+    }
+
+    /** For people, and as a key. */
+    String label() {
+        return String.format(
+                Locale.ROOT,
+                "%s %s%s depth %d%s",
+                workload.name().toLowerCase(Locale.ROOT),
+                blockBytes == HUGE ? "1m" : blockBytes / 1024 + "k",
+                queues == 1 ? "" : ", " + queues + " queues,",
+                depth,
+                event ? ", sleeping client" : "");
+    }
+
+    BenchOptions.Builder options(ComparedServer server) {
+        return BenchOptions.builder(server.socket.toString())
+                .workload(workload)
+                .blockBytes(blockBytes)
+                .queues(queues)
+                .ioDepth(depth)
+                .event(event)
+                .backendPid(server.pid());
+    }
+}

@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.tools.bench;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Set;
+import java.util.concurrent.Callable;
+import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/**
+ * {@code scripts/bench.sh compare}: vublk and qemu-storage-daemon under the same load of the same client, in turn. For a file on
+ * a disk fio's own io_uring on the file itself is the third.
+ */
+@Command(
+        name = "bench.sh compare",
+        mixinStandardHelpOptions = true,
+        sortOptions = false,
+        description = "vublk beside qemu-storage-daemon: the same disks, the same load, in turn within each round.")
+public final class Comparison implements Callable<Integer> {
+    private static final int IMAGE_MIB = 512;
+    private static final String VUBLK = "vublk";
+    private static final String QSD = "qsd";
+    private static final String FIO = "fio";
+    private static final Pattern STRACE_TOTAL = Pattern.compile("(?m)^\\S+\\s+\\S+\\s+\\S*\\s+(\\d+)\\s+.*total$");
+
+    @Option(names = "--rounds", paramLabel = "N", description = "Rounds (default 5).")
+    private int rounds = 5;
+
+    @Option(names = "--time", paramLabel = "SECONDS", description = "Each measurement (default 1).")
+    private double timeSeconds = 1;
+
+    @Option(names = "--warmup", paramLabel = "SECONDS", description = "Before each measurement (default 0.3).")
+    private double warmupSeconds = 0.3;
+
+    @Option(
+            names = "--groups",
+            split = ",",
+            paramLabel = "LIST",
+            description = "Of null, tmpfs, tmpfs_large, ext4 (default all).")
+    private Set<ComparedCase.Group> groups = EnumSet.allOf(ComparedCase.Group.class);
+
+    @Option(
+            names = "--directory",
+            paramLabel = "DIR",
+            description = "Where the file of group ext4 is made, on a disk (default /var/tmp).")
+    private Path diskDirectory = Path.of("/var/tmp");
+
+    @Option(
+            names = "--syscalls",
+            description = "Count system calls as well, by strace, in runs of their own after the others.")
+    private boolean syscalls;
+
+    @Option(names = "--out", paramLabel = "FILE", description = "Write the tables to FILE as well, as Markdown.")
+    private @Nullable Path out;
+
+    @Option(names = "--plots", paramLabel = "DIRECTORY", description = "Write pictures there, as SVG.")
+    private @Nullable Path plots;
+
+    private final Medians medians = new Medians();
+
+    private Comparison() {}
+
+    public static void main(String[] args) {
+        System.exit(new CommandLine(new Comparison())
+                .setCaseInsensitiveEnumValuesAllowed(true)
+                .execute(args));
+    }
+
+    @Override
+    public Integer call() throws Exception {
+        Report report = new Report(plots);
+        report.line("# vublk beside qemu-storage-daemon%n");
+        report.line(
+                "%s, %d processors, Linux %s, Java %s, %s; %d rounds of %.1f s after %.1f s of warm-up each; medians"
+                        + " (least - most).%n",
+                Machine.processorName(),
+                Runtime.getRuntime().availableProcessors(),
+                System.getProperty("os.version"),
+                System.getProperty("java.version"),
+                output(List.of("qemu-storage-daemon", "--version"))
+                        .lines()
+                        .findFirst()
+                        .orElse(""),
+                rounds,
+                timeSeconds,
+                warmupSeconds);
+        List<Process> spinners = startSpinners();
+        try {
+            for (ComparedCase.Group group : groups) {
+                compare(group, report);
+            }
+        } finally {
+            spinners.forEach(Process::destroyForcibly);
+        }
+        if (out != null) {
+            report.writeTo(out);
+        }
+        return 0;
+    }
+
+    /**
+     * Keeps every processor awake, at a priority at which it takes no time from anybody: a virtual processor that has gone to
+     * sleep takes up to 100 us to wake, which would be all that is measured where one side sleeps.
+     */
+    private static List<Process> startSpinners() throws IOException {
+        List<Process> spinners = new ArrayList<>();
+        for (int cpu = 0; cpu < Runtime.getRuntime().availableProcessors(); cpu++) {
+            spinners.add(new ProcessBuilder(
+                            "taskset",
+                            "-c",
+                            String.valueOf(cpu),
+                            "chrt",
+                            "--idle",
+                            "0",
+                            "bash",
+                            "-c",
+                            "while :; do :; done")
+                    .start());
+        }
+        return spinners;
+    }
+
+    private void compare(ComparedCase.Group group, Report report) throws Exception {
+        List<ComparedCase> cases = group.cases();
+        ComparedDisk disk = cases.getFirst().disk();
+        Path directory = Files.createTempDirectory("vublk-compare");
+        Path image = disk == ComparedDisk.EXT4
+                ? Files.createTempFile(diskDirectory, "vublk-compare", ".img")
+                : Files.createTempFile(Path.of("/dev/shm"), "vublk-compare", ".img");
+        try {
+            if (disk != ComparedDisk.NULL) {
+                Machine.fill(image, IMAGE_MIB);
+                output(List.of("sync", image.toString()));
+            }
+            compare(group, cases, disk, directory, image, report);
+        } finally {
+            Files.deleteIfExists(image);
+            Machine.deleteTree(directory);
+        }
+    }
+
+    private void compare(
+            ComparedCase.Group group,
+            List<ComparedCase> cases,
+            ComparedDisk disk,
+            Path directory,
+            Path image,
+            Report report)
+            throws Exception {
+        Path launcher = Path.of(System.getProperty("vublk.launcher", "scripts/vublk"));
+        Path ours = directory.resolve("vublk.sock");
+        Path theirs = directory.resolve("qsd.sock");
+        List<String> names = disk == ComparedDisk.EXT4 ? List.of(VUBLK, QSD, FIO) : List.of(VUBLK, QSD);
+        try (ComparedServer vublk = ComparedServer.start(VUBLK, directory, ours, disk.vublk(launcher, image, ours));
+                ComparedServer qsd =
+                        ComparedServer.start(QSD, directory, theirs, disk.qemuStorageDaemon(image, theirs))) {
+            List<ComparedServer> servers = List.of(vublk, qsd);
+            // Only that everything is compiled, on both sides, and every page of the image has been touched.
+            for (ComparedServer server : servers) {
+                new Bench(cases.getFirst()
+                                .options(server)
+                                .ioDepth(32)
+                                .timeSeconds(3)
+                                .build())
+                        .run(progress -> {});
+            }
+            for (int round = 0; round < rounds; round++) {
+                for (ComparedCase each : cases) {
+                    for (int i = 0; i < names.size(); i++) {
+                        String name = names.get((i + round) % names.size()); // nobody always comes first
+                        if (name.equals(FIO)) {
+                            measureFio(each, image, group);
+                        } else {
+                            measure(each, name.equals(VUBLK) ? vublk : qsd, group, report);
+                        }
+                    }
+                }
+            }
+            if (syscalls) {
+                for (ComparedCase each : cases) {
+                    for (ComparedServer server : servers) {
+                        countSyscalls(each, server, group, directory);
+                    }
+                }
+            }
+            write(group, cases, names, servers, report);
+        }
+    }
+
+    private static String key(ComparedCase.Group group, ComparedCase each, String name, String what) {
+        return group + "/" + each.label() + "/" + name + "/" + what;
+    }
+
+    private void measure(ComparedCase each, ComparedServer server, ComparedCase.Group group, Report report)
+            throws Exception {
+        long switchesBefore = Machine.contextSwitches(server.pid());
+        BenchResult result = run(each.options(server)
+                .timeSeconds(timeSeconds)
+                .warmupSeconds(warmupSeconds)
+                .build());
+        long switches = Machine.contextSwitches(server.pid()) - switchesBefore;
+        // The switches are those of the warm-up too.
+        double requests = result.iops() * (timeSeconds + warmupSeconds);
+        medians.add(key(group, each, server.name, "iops"), result.iops());
+        medians.add(key(group, each, server.name, "cpu"), result.backendCpuSecondsPerMillion());
+        medians.add(key(group, each, server.name, "p50"), result.latency().p50());
+        medians.add(key(group, each, server.name, "p999"), result.latency().p999());
+        medians.add(key(group, each, server.name, "switches"), switches / requests);
+        medians.add(key(group, each, server.name, "rss"), Machine.residentKib(server.pid()) / 1024.0);
+        report.progress("%s, %s: %s IOPS", each.label(), server.name, Machine.thousands(result.iops()));
+    }
+
+    private static BenchResult run(BenchOptions options) throws Exception {
+        BenchResult result = new Bench(options).run(progress -> {});
+        if (result.errors() > 0) {
+            throw new IOException(
+                    result.errors() + " requests failed, the first with status " + result.firstErrorStatus());
+        }
+        return result;
+    }
+
+    /** fio on the file itself: what the disk gives without any virtual machine in between. */
+    private void measureFio(ComparedCase each, Path image, ComparedCase.Group group) throws Exception {
+        JsonNode job = new ObjectMapper()
+                .readTree(output(List.of(
+                        "fio",
+                        "--name=fio",
+                        "--filename=" + image,
+                        "--rw=" + each.workload().name().toLowerCase(Locale.ROOT),
+                        "--bs=" + each.blockBytes(),
+                        "--iodepth=" + each.depth(),
+                        "--ioengine=io_uring",
+                        "--direct=1",
+                        "--thread",
+                        "--time_based",
+                        "--runtime=" + (int) Math.ceil(timeSeconds),
+                        "--ramp_time=" + (int) Math.ceil(warmupSeconds),
+                        "--output-format=json")))
+                .path("jobs")
+                .path(0);
+        double iops = job.path("read").path("iops").asDouble()
+                + job.path("write").path("iops").asDouble();
+        double cpuPart = (job.path("usr_cpu").asDouble() + job.path("sys_cpu").asDouble()) / 100;
+        medians.add(key(group, each, FIO, "iops"), iops);
+        medians.add(key(group, each, FIO, "cpu"), cpuPart / iops * 1e6);
+        JsonNode latency = job.path(each.workload().writes() ? "write" : "read")
+                .path("clat_ns")
+                .path("percentile");
+        medians.add(key(group, each, FIO, "p50"), latency.path("50.000000").asDouble() / 1e3);
+        medians.add(key(group, each, FIO, "p999"), latency.path("99.900000").asDouble() / 1e3);
+    }
+
+    private void countSyscalls(ComparedCase each, ComparedServer server, ComparedCase.Group group, Path directory)
+            throws Exception {
+        Path counts = directory.resolve("strace");
+        Process strace = new ProcessBuilder(
+                        "strace", "-f", "-c", "-qq", "-o", counts.toString(), "-p", String.valueOf(server.pid()))
+                .redirectErrorStream(true)
+                .start();
+        BenchResult result =
+                run(each.options(server).timeSeconds(1).warmupSeconds(0).build());
+        strace.destroy();
+        strace.waitFor(10, TimeUnit.SECONDS);
+        Matcher total = STRACE_TOTAL.matcher(Files.readString(counts));
+        if (total.find()) {
+            medians.add(
+                    key(group, each, server.name, "syscalls"),
+                    Double.parseDouble(total.group(1)) / Math.max(1, result.requests()));
+        }
+    }
+
+    private static String output(List<String> command) throws IOException, InterruptedException {
+        Process process = new ProcessBuilder(command).start();
+        process.getOutputStream().close();
+        String text = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        if (process.waitFor() != 0) {
+            throw new IOException(String.join(" ", command) + ": "
+                    + new String(process.getErrorStream().readAllBytes(), StandardCharsets.UTF_8).strip());
+        }
+        return text;
+    }
+
+    private void write(
+            ComparedCase.Group group,
+            List<ComparedCase> cases,
+            List<String> names,
+            List<ComparedServer> servers,
+            Report report)
+            throws IOException {
+        report.line("## %s%n", cases.getFirst().disk().label);
+        report.line(
+                "| load | %s | vublk / qsd | CPU s/million: %s | p50, p99.9 us: %s | switches/I/O: vublk, qsd |%s",
+                String.join(" IOPS | ", names) + " IOPS",
+                String.join(", ", names),
+                String.join("; ", names),
+                syscalls ? " system calls/I/O: vublk, qsd |" : "");
+        report.line("|---%s|---|---|---|---|%s", "|---".repeat(names.size()), syscalls ? "---|" : "");
+        for (ComparedCase each : cases) {
+            StringBuilder line = new StringBuilder("| ").append(each.label());
+            for (String name : names) {
+                String key = key(group, each, name, "iops");
+                line.append(String.format(
+                        Locale.ROOT,
+                        " | %s (%s - %s)",
+                        Machine.thousands(medians.of(key)),
+                        Machine.thousands(medians.min(key)),
+                        Machine.thousands(medians.max(key))));
+            }
+            line.append(String.format(
+                    Locale.ROOT,
+                    " | %.2f",
+                    medians.of(key(group, each, VUBLK, "iops")) / medians.of(key(group, each, QSD, "iops"))));
+            line.append(" | ").append(list(group, each, names, "cpu", "%.3f"));
+            line.append(" | ");
+            for (String name : names) {
+                line.append(String.format(
+                        Locale.ROOT,
+                        "%s%.1f, %.0f",
+                        name.equals(names.getFirst()) ? "" : "; ",
+                        medians.of(key(group, each, name, "p50")),
+                        medians.of(key(group, each, name, "p999"))));
+            }
+            line.append(" | ").append(list(group, each, List.of(VUBLK, QSD), "switches", "%.4f"));
+            if (syscalls) {
+                line.append(" | ").append(list(group, each, List.of(VUBLK, QSD), "syscalls", "%.4f"));
+            }
+            report.line("%s |", line);
+        }
+        ComparedCase last = cases.getLast();
+        report.line(
+                "%nMemory (RSS without shared memory): vublk %.0f MiB, qsd %.0f MiB.%n",
+                medians.max(key(group, last, servers.getFirst().name, "rss")),
+                medians.max(key(group, last, servers.getLast().name, "rss")));
+        plot(group, cases, names, report);
+    }
+
+    private String list(ComparedCase.Group group, ComparedCase each, List<String> names, String what, String format) {
+        return String.join(
+                ", ",
+                names.stream()
+                        .map(name -> String.format(Locale.ROOT, format, medians.of(key(group, each, name, what))))
+                        .toList());
+    }
+
+    private void plot(ComparedCase.Group group, List<ComparedCase> cases, List<String> names, Report report)
+            throws IOException {
+        List<ComparedCase> drawn = cases.stream()
+                .filter(each -> each.workload() == cases.getFirst().workload() && each.queues() == 1 && !each.event())
+                .toList();
+        List<String> drawnNames =
+                names.reversed(); // the picture's last series is the one that the others are compared with
+        double[][] values = drawn.stream()
+                .map(each -> drawnNames.stream()
+                        .mapToDouble(name -> medians.of(key(group, each, name, "iops")) / 1000)
+                        .toArray())
+                .toArray(double[][]::new);
+        report.plot(
+                "compare-" + group.name().toLowerCase(Locale.ROOT),
+                SvgChart.bars(
+                        cases.getFirst().disk().label + ", "
+                                + cases.getFirst().workload().name().toLowerCase(Locale.ROOT) + " "
+                                + cases.getFirst().blockBytes() / 1024 + "k",
+                        "kIOPS",
+                        drawn.stream().map(each -> "depth " + each.depth()).toList(),
+                        drawnNames,
+                        values));
+    }
+}
