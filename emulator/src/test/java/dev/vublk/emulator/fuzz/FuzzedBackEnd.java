@@ -75,7 +75,7 @@ final class FuzzedBackEnd {
         DiskCapacity capacity = new DiskCapacity(driver.limits().sizeBytes());
         server = new VhostUserServer(
                 ListenerOptions.inherited(socketFd),
-                new SessionOptions(true, true, true),
+                new SessionOptions(true, true, true, false),
                 new LoopControlContext(controlLoop),
                 () -> new VirtioBlkDevice(
                         "disk",
