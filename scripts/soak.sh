@@ -17,12 +17,13 @@ back end that died during the first messages, "vhost-user: fix lost reconnect".)
   --pause-ms MIN-MAX  how long vublk is left alone after the guest has written through it (default 0-2000)
   --seed N          of the pauses (default: the time)
   --disk-options X  properties of the guest's disk (default num-queues=2)
+  --packed          the guest's rings are packed ones
 
 exit status: 0 all verified, 1 not (lines before say what), 2 wrong arguments
 U
 }
 
-kills=50 pause=0-2000 seed=$(date +%s) disk_options=num-queues=2
+kills=50 pause=0-2000 seed=$(date +%s) disk_options=num-queues=2 packed=
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
@@ -36,6 +37,7 @@ while [ $# -gt 0 ]; do
       esac
       shift 2
       ;;
+    --packed) packed=,packed=on; shift ;;
     --) shift; break ;;
     *) usage >&2; exit 2 ;;
   esac
@@ -109,7 +111,7 @@ truncate -s 1G "$image"
 RANDOM=$((seed % 32768))
 start_vublk "$@"
 # Each run of fio and each kill costs seconds on a slow machine; the guest's own limit is only there to end it at all.
-GUEST_SHARE=$share GUEST_LIMIT=$((300 + kills * 20)) GUEST_DISK_OPTIONS=$disk_options GUEST_ENV="RUNTIME=10 UNTIL=enough" \
+GUEST_SHARE=$share GUEST_LIMIT=$((300 + kills * 20)) GUEST_DISK_OPTIONS=$disk_options$packed GUEST_ENV="RUNTIME=10 UNTIL=enough" \
   GUEST_LOG=$directory/console "$here/guest/qemu-run.sh" "$socket" "$here/guest/tests/reconnect-fio.sh" 2>"$directory/qemu.log" &
 guest=$!
 until [ -e "$share/running" ]; do

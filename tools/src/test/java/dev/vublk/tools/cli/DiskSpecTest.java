@@ -145,6 +145,8 @@ class DiskSpecTest {
         assertThat(parse("image=a,socket=s").session()).isEqualTo(SessionOptions.DEFAULT);
         assertThat(parse("image=a,socket=s,in-order").session())
                 .isEqualTo(new SessionOptions(true, false, false, false));
+        assertThat(parse("image=a,socket=s,access-platform").session())
+                .isEqualTo(new SessionOptions(false, false, false, true));
         assertThat(parse("image=a,socket=s,order-platform").session())
                 .isEqualTo(new SessionOptions(false, true, false, false));
         assertThat(parse("image=a,socket=s,in-band=on").session())
@@ -219,7 +221,7 @@ class DiskSpecTest {
                 "image=a,socket=s,locking=1 | locking: '1' is none of [on, deferred, off]",
                 "image=a,socket=s,discard=maybe | discard: 'maybe' is neither unmap nor ignore",
                 "image=a,socket=s,cache=fast | cache: 'fast' is none of [none, writeback, writethrough, directsync, unsafe]",
-                "image=a,socket=s,engine=aio | engine: 'aio' is none of [auto, io_uring, threads]",
+                "image=a,socket=s,engine=aio | engine: 'aio' is none of [auto, io_uring, threads, mmap]",
                 "image=a,socket=s,socket-mode=rw | socket-mode: 'rw' is no octal mode such as 0660",
                 "image=a,socket=s,socket-mode=1777 | socket-mode: '1777' is no octal mode such as 0660",
                 "image=a,socket=s,socket-owner=no-such | socket-owner: there is no user 'no-such'; give a name or a number",
@@ -258,7 +260,7 @@ class DiskSpecTest {
                 assertThat(e).hasMessageStartingWith("--" + key + ": ").hasMessageNotContaining("no such key");
             }
         }
-        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(34);
+        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(35);
     }
 
     @Test

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
@@ -19,6 +20,7 @@ final class Guest {
     private static final int LIMIT_S = 240;
 
     private final List<String> command;
+    private final List<String> moreArguments = new ArrayList<>();
     private final Map<String, String> environment = new HashMap<>();
     private boolean packed;
 
@@ -56,6 +58,12 @@ final class Guest {
         return this;
     }
 
+    /** More arguments for QEMU. */
+    Guest withQemuArguments(String... arguments) {
+        moreArguments.addAll(List.of(arguments));
+        return this;
+    }
+
     /** Lets QEMU take packed rings, or not. A UML guest takes what is offered. */
     Guest withPackedRings(boolean on) {
         packed = on;
@@ -76,8 +84,10 @@ final class Guest {
 
     Running start() throws IOException {
         Path output = Files.createTempFile("vublk-guest", ".out");
+        List<String> all = new ArrayList<>(command);
+        all.addAll(moreArguments);
         ProcessBuilder builder =
-                new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output.toFile());
+                new ProcessBuilder(all).redirectErrorStream(true).redirectOutput(output.toFile());
         builder.environment().putAll(environment);
         if (packed) {
             builder.environment().merge("GUEST_DISK_OPTIONS", "packed=on", (options, on) -> options + "," + on);

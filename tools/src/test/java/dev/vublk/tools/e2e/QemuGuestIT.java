@@ -7,6 +7,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -93,6 +95,30 @@ class QemuGuestIT {
                     .withPackedRings(true)
                     .succeeds();
             vublk.stop(socket);
+        }
+    }
+
+    /**
+     * In strict mode every request has addresses of its own, which become invalid with its end. In lazy mode everything becomes
+     * invalid now and then, rings too; and a ring of 1024 descriptors lies in scattered pages.
+     */
+    @ParameterizedTest
+    @CsvSource({"DMA, iommu.strict=1, packed=off", "DMA-FQ, iommu.strict=0, 'packed=on,queue-size=1024'"})
+    void shouldServeThroughTheGuestsIommu(String domain, String mode, String rings) throws Exception {
+        try (VublkProcess vublk = export("--access-platform", "--iothreads", "2", "--packed", "on")) {
+            Guest.qemu("iommu", socket)
+                    .with("GUEST_APPEND", "intel_iommu=on " + mode)
+                    .with("GUEST_DISK_OPTIONS", "num-queues=2,iommu_platform=on,ats=on," + rings)
+                    .withPackedRings(false) // They are chosen above.
+                    .withScriptEnvironment("DOMAIN=" + domain)
+                    .withQemuArguments("-device", "intel-iommu,intremap=off,device-iotlb=on")
+                    .succeeds();
+            vublk.stop(socket);
+            Matcher used = Pattern.compile("asked for (\\d+) translations; \\d+ updates, (\\d+) invalidations")
+                    .matcher(vublk.logText());
+            assertThat(used.find()).as(vublk::logText).isTrue();
+            assertThat(Integer.parseInt(used.group(1))).isGreaterThan(1000);
+            assertThat(Integer.parseInt(used.group(2))).isGreaterThan(20);
         }
     }
 

@@ -16,8 +16,10 @@ package dev.vublk.vhostuser.virtqueue;
  * Of a packed one:
  *
  * <pre>
- *   0          8         10         12          14              16         18             20         21             22        32
- *   | features | version | desc_num | free_head | old_free_head | used_idx | old_used_idx | used_wrap | old_used_wrap | padding | desc[desc_num]
+ *   0          8         10         12          14              16         18
+ *   | features | version | desc_num | free_head | old_free_head | used_idx | old_used_idx |
+ *   20                  21                      22        32
+ *   | used_wrap_counter | old_used_wrap_counter | padding | desc[desc_num]
  *
  *   desc:  0          1         2      4      6     8         16   18      20    24     32
  *          | inflight | padding | next | last | num | counter | id | flags | len | addr |

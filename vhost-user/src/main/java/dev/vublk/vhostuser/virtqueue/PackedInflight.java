@@ -65,7 +65,7 @@ final class PackedInflight {
     private int batchCount;
     /** What {@link #freeHead} will be when the batch is published. */
     private int linkedHead;
-    /** The used position and wrap counter as they were last committed, in the form of {@link #used(int, boolean)}. */
+    /** The used position and wrap counter as they were last committed, in the form of {@link #usedField}. */
     private int committed;
 
     private int linked;
@@ -91,7 +91,7 @@ final class PackedInflight {
     }
 
     /** A used position and its wrap counter in one int. */
-    static int used(int position, boolean wrap) {
+    static int usedField(int position, boolean wrap) {
         return position | (wrap ? 1 << Short.SIZE : 0);
     }
 
@@ -210,7 +210,7 @@ final class PackedInflight {
         linkedHead = head;
         putFreeHeads(block, head, freeHead);
         faults.reached(InflightPoint.LINKED);
-        linked = used(usedPosition, usedWrap);
+        linked = usedField(usedPosition, usedWrap);
         putUsed(block, linked, committed);
         faults.reached(InflightPoint.BATCH_LINKED);
     }

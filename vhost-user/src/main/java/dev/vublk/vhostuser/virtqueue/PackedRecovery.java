@@ -83,11 +83,11 @@ final class PackedRecovery {
     String recover(PackedRingBase told, long ring) {
         boolean fresh = !whole.isInUse();
         if (fresh) {
-            PackedInflight.prepare(whole, PackedInflight.used(told.usedPosition(), told.usedWrap()));
+            PackedInflight.prepare(whole, PackedInflight.usedField(told.usedPosition(), told.usedWrap()));
         }
         String damage = read(ring);
         if (damage.isEmpty() && (fresh || (whole.ringIsNew() && chains.isEmpty()))) {
-            used = PackedInflight.used(told.usedPosition(), told.usedWrap());
+            used = PackedInflight.usedField(told.usedPosition(), told.usedWrap());
             damage = told.slotsBehind(ringSize) == 0 ? "" : "requests in flight that no in-flight region tells of";
         }
         if (damage.isEmpty()) {

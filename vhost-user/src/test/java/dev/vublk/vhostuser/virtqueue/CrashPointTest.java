@@ -28,7 +28,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  */
 final class CrashPointTest {
     private static final int LIVES = 600;
-    private static final int DEATHS_MIN = 50;
+    private static final int DEATHS_MIN = 25;
     private static final long GUEST = 0x1_0000_0000L;
     private static final long DATA = GUEST + (1 << 16);
     private static final long TABLE = DATA + (1 << 15);
@@ -268,10 +268,8 @@ final class CrashPointTest {
     }
 
     /** A death that leaves something to recover, so that a death in a recovery has one to die in. */
-    private static InflightPoint deathBefore(InflightPoint point, Random random) {
-        return point == InflightPoint.RECOVERY_SLOT_CLEANED || random.nextBoolean()
-                ? InflightPoint.BATCH_LINKED
-                : InflightPoint.PUBLISHED;
+    private static InflightPoint deathBefore(InflightPoint point) {
+        return point == InflightPoint.RECOVERY_SLOT_CLEANED ? InflightPoint.BATCH_LINKED : InflightPoint.PUBLISHED;
     }
 
     @ParameterizedTest
@@ -287,7 +285,7 @@ final class CrashPointTest {
             for (int life = 0; life < LIVES; life++) {
                 switch (life == 0 ? 5 : world.random.nextInt(6)) {
                     case 0 -> world.dieAt(points.get(world.random.nextInt(points.size())));
-                    case 1, 2 -> world.dieAt(deathBefore(point, world.random));
+                    case 1, 2 -> world.dieAt(deathBefore(point));
                     default -> world.dieAt(point);
                 }
                 world.live();
