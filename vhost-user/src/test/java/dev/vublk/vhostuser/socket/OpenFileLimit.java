@@ -9,6 +9,7 @@ import dev.vublk.vhostuser.linux.FileDescriptor;
 import dev.vublk.vhostuser.protocol.FrontendRequest;
 import dev.vublk.vhostuser.protocol.MemoryTable;
 import dev.vublk.vhostuser.protocol.MessageHeader;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.Deque;
@@ -73,14 +74,29 @@ public final class OpenFileLimit {
         }
     }
 
+    /** The back end may still be closing what the last session had: while a front end is answered, there was room for it. */
     private static void turnAFrontEndAway(BackendUnderTest backend, FrontendMemory memory, Deque<Integer> hoard)
             throws Exception {
-        take(hoard, memory.fd());
-        give(hoard, 1);
-        try (VhostUserFrontend frontend = backend.connect()) {
-            if (frontend.awaitEnd()) {
-                System.out.println("front end turned away");
+        boolean answered = true;
+        while (answered) {
+            take(hoard, memory.fd());
+            give(hoard, 1);
+            try (VhostUserFrontend frontend = backend.connect()) {
+                answered = isAnswered(frontend);
             }
+            if (answered) {
+                backend.nextDevice().awaitClosed();
+            }
+        }
+        System.out.println("front end turned away");
+    }
+
+    private static boolean isAnswered(VhostUserFrontend frontend) {
+        try {
+            frontend.getFeatures();
+            return true;
+        } catch (IOException turnedAway) {
+            return false;
         }
     }
 
