@@ -25,6 +25,12 @@ public final class OpenFileLimit {
                 FrontendMemory memory = FrontendMemory.create(0, 1 << 20)) {
             // Everything once, so that all classes are loaded while files can be opened.
             exchange(backend, memory);
+            VhostUserFrontend gone = backend.connect();
+            backend.nextDevice();
+            gone.close();
+            if (isAnswered(gone)) {
+                throw new AssertionError("a closed front end was answered");
+            }
             Deque<Integer> hoard = new ArrayDeque<>();
             loseDescriptorsOfAMessage(backend, memory, hoard);
             turnAFrontEndAway(backend, memory, hoard);
