@@ -23,6 +23,7 @@ final class IovCursor {
             advance(step);
             done += step;
         }
+        NativeMemory.awaitFault();
     }
 
     /** Copies {@code lengthBytes} from {@code sourceAddress} into the buffers. */
@@ -34,6 +35,7 @@ final class IovCursor {
             advance(step);
             done += step;
         }
+        NativeMemory.awaitFault();
     }
 
     private long address() {

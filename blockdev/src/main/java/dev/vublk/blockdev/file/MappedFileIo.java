@@ -39,7 +39,7 @@ final class MappedFileIo implements FileIo {
                     NativeMemory.copy(source, Iovec.base(iov), Iovec.length(iov));
                     source += Iovec.length(iov);
                 }
-                awaitFault();
+                NativeMemory.awaitFault();
                 return (int) lengthBytes;
             } catch (InternalError pageGone) {
                 mapping.forget(offsetBytes, lengthBytes);
@@ -62,7 +62,7 @@ final class MappedFileIo implements FileIo {
                     NativeMemory.copy(Iovec.base(iov), target, Iovec.length(iov));
                     target += Iovec.length(iov);
                 }
-                awaitFault();
+                NativeMemory.awaitFault();
                 return (int) lengthBytes; // Memory knows no stabler state than this one: rwFlags has nothing to add.
             } catch (InternalError pageGone) {
                 mapping.forget(offsetBytes, lengthBytes);
@@ -81,15 +81,6 @@ final class MappedFileIo implements FileIo {
             lengthBytes += Iovec.length(iov);
         }
         return lengthBytes;
-    }
-
-    /**
-     * A fault in a copy does not throw there but where the thread next looks for what it has to throw, which in compiled code
-     * may be in a caller, after the request has been completed as if all were well. A call into the virtual machine is such a
-     * place; this is the cheapest one there is.
-     */
-    private void awaitFault() {
-        Thread.holdsLock(this);
     }
 
     /** After a system call: what it moved may have no hole now. */

@@ -8,7 +8,7 @@ import java.lang.foreign.ValueLayout;
  * Memory by plain address: what crosses this module's border are addresses, not segments. Any thread.
  *
  * <p>Addresses must be valid; only this module's own buffers and the caller's checked ranges are accessed. Touching a
- * page whose file was truncated under its mapping throws {@link InternalError}, as everywhere in the JVM.
+ * page whose file was truncated under its mapping throws {@link InternalError}, at {@link #awaitFault} at the latest.
  *
  * <p>Blocks come from the C library and not from an {@code Arena}, whose memory counts against the JVM's direct-memory
  * limit and is zeroed page by page when allocated.
@@ -20,7 +20,23 @@ public final class NativeMemory {
     @SuppressWarnings("restricted") // one window over the whole address space; callers pass checked addresses
     private static final MemorySegment ALL = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
 
+    /** Two; not a constant, or the compiler would see through the loop in {@link #awaitFault}. */
+    @SuppressWarnings("FieldMayBeFinal")
+    private static volatile int faultRounds = 2;
+
     private NativeMemory() {}
+
+    /**
+     * Throws the {@link InternalError} of an access before, if there was a fault. In compiled code a fault is not thrown where it
+     * happens but where the thread next looks for what it has to do, which may be in a caller that expects nothing. Such a place
+     * is the end of each round of a loop of unknown length; so this goes round once more. Costs about a nanosecond.
+     */
+    public static void awaitFault() {
+        int round = 0;
+        do {
+            round++;
+        } while (round < faultRounds);
+    }
 
     /** A new block of unspecified content, page-aligned; 0 when there is no memory. */
     public static long allocate(long lengthBytes) {

@@ -50,6 +50,7 @@ final class EmulatedZonesChannel extends ZonedBlockChannel {
         int headCount;
         try {
             headCount = zeroTail(iovAddress, iovCount, presentBytes);
+            NativeMemory.awaitFault();
         } catch (InternalError pageGone) {
             return -Errno.EFAULT; // what the kernel says when a buffer's file was truncated under its mapping
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.emulator.iothread;
 
+import dev.vublk.vhostuser.memory.HostMemory;
 import java.util.ArrayList;
 import java.util.function.Consumer;
 
@@ -57,13 +58,29 @@ final class AdaptivePoller {
 
     /** Polling begins. */
     void begin() {
-        for (int i = 0; i < items.size(); i++) {
-            items.get(i).onPollBegin();
+        try {
+            for (int i = 0; i < items.size(); i++) {
+                items.get(i).onPollBegin();
+            }
+            HostMemory.awaitFault();
+        } catch (InternalError fault) {
+            onFault();
         }
     }
 
     /** Looks at every item, {@code times} over. Returns whether one had something. */
     boolean spin(int times) {
+        try {
+            boolean found = spinUnguarded(times);
+            HostMemory.awaitFault();
+            return found;
+        } catch (InternalError fault) {
+            onFault();
+            return true; // What else was found is looked for again.
+        }
+    }
+
+    private boolean spinUnguarded(int times) {
         int count = items.size();
         for (int spin = 0; spin < times; spin++) {
             boolean found = false;
@@ -84,11 +101,26 @@ final class AdaptivePoller {
 
     /** Looks once at every item that is not about to be run anyway: one whose kicks are suppressed must not wait for a busy one. */
     void look() {
-        for (int i = 0; i < items.size(); i++) {
-            PolledItem item = items.get(i);
-            if (!item.queued && item.poll()) {
-                schedule.accept(item);
+        try {
+            for (int i = 0; i < items.size(); i++) {
+                PolledItem item = items.get(i);
+                if (!item.queued && item.poll()) {
+                    schedule.accept(item);
+                }
             }
+            HostMemory.awaitFault();
+        } catch (InternalError fault) {
+            onFault();
+        }
+    }
+
+    /**
+     * A guest has taken memory away that one of the items looks at, and the fault was thrown after that item's own method: see
+     * {@link HostMemory#awaitFault}. Which one it was they find out themselves; the loop must not suffer from it.
+     */
+    private void onFault() {
+        for (PolledItem item : items.toArray(PolledItem[]::new)) {
+            item.onFaultWhilePolling();
         }
     }
 

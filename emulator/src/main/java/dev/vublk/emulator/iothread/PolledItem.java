@@ -20,6 +20,12 @@ public abstract class PolledItem extends PassItem {
     /** Looks once. Returns whether there is work. */
     protected abstract boolean poll();
 
+    /**
+     * A fault was noticed after {@link #poll} or {@link #onPollBegin} of some item: one that has touched memory which is gone
+     * finds out that it is the one.
+     */
+    protected abstract void onFaultWhilePolling();
+
     /** From now on the loop looks: whoever makes work need not signal it. May be called while it looks already. */
     protected abstract void onPollBegin();
 

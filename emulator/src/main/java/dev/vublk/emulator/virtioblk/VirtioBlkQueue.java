@@ -58,6 +58,9 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     /** Null unless the guest's IOMMU translates. */
     private final @Nullable IovaUse iovaUse;
 
+    /** Whether {@link #order} or {@link #iovaUse} must hear of each request. */
+    private final boolean keepsAccount;
+
     /** What has to be asked for before the next request can be taken; null: nothing. */
     private long @Nullable [] misses;
 
@@ -94,6 +97,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         callFd = setup.callFd();
         errFd = setup.errFd();
         iovaUse = virtqueue.isTranslating() ? new IovaUse(setup.size()) : null;
+        keepsAccount = iovaUse != null || order != null;
         started = setup.startNow() || kickFd == VirtqueueSetup.NO_FD;
     }
 
@@ -207,8 +211,10 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     protected void run() {
         try {
             takeRequests();
+            HostMemory.awaitFault();
         } catch (InternalError e) {
             onMemoryGone(e);
+            finishStopIfDrained(); // It may have been thrown after the last request, before that was looked at.
         }
     }
 
@@ -249,14 +255,11 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         if (popped == Virtqueue.POPPED) {
             ioThread.pollWhileActive(this);
             passBudget--;
-            inFlight++;
-            if (iovaUse != null) {
-                iovaUse.onTaken(request);
-            }
-            if (order != null) {
-                order.onTaken(request);
-            }
             atPassEnd();
+            if (keepsAccount) {
+                takeIntoAccount(request);
+            }
+            inFlight++; // From here on nothing is thrown before its end is provided for.
             runRequest(request);
             return true;
         }
@@ -282,6 +285,16 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         misses = missed;
         reports.untranslated(missed);
         return false;
+    }
+
+    private void takeIntoAccount(VirtioBlkRequest request) {
+        HostMemory.awaitFault();
+        if (iovaUse != null) {
+            iovaUse.onTaken(request);
+        }
+        if (order != null) {
+            order.onTaken(request);
+        }
     }
 
     /** A driver cannot have more chains in flight than descriptors: if it makes one more available it reuses one. */
@@ -318,6 +331,16 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     }
 
     @Override
+    protected void onFaultWhilePolling() {
+        try {
+            virtqueue.hasAvailable();
+            HostMemory.awaitFault();
+        } catch (InternalError e) {
+            onMemoryGone(e);
+        }
+    }
+
+    @Override
     protected void onPollBegin() {
         try {
             if (!virtqueue.isBroken()) {
@@ -331,7 +354,9 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     @Override
     protected boolean onPollEnd() {
         try {
-            return !virtqueue.isBroken() && virtqueue.requestKicks() && !awaitsMemory && misses == null;
+            boolean hasWork = !virtqueue.isBroken() && virtqueue.requestKicks() && !awaitsMemory && misses == null;
+            HostMemory.awaitFault();
+            return hasWork;
         } catch (InternalError e) {
             onMemoryGone(e);
             return false;
@@ -345,6 +370,9 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
                 carryOutTraced(request);
             } else {
                 carryOut(request);
+            }
+            if (keepsAccount) {
+                HostMemory.awaitFault();
             }
         } catch (InternalError e) {
             onMemoryGone(e);
@@ -375,6 +403,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
                 try {
                     virtqueue.pushUsed(next.chain, next.usedBytes);
                     atPassEnd();
+                    HostMemory.awaitFault();
                 } catch (InternalError e) {
                     onMemoryGone(e);
                 } catch (RuntimeException e) {
@@ -387,6 +416,9 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
 
     private void carryOut(VirtioBlkRequest request) {
         int status = parser.parse(request);
+        if (request.type != VirtioBlkSpec.VIRTIO_BLK_T_IN) {
+            HostMemory.awaitFault(); // Before the disk is changed as no header has said.
+        }
         if (status == VirtioBlkRequestParser.NO_STATUS) {
             virtqueue.markBroken("request without room for a status");
             reportBreakage();
@@ -474,6 +506,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
             if (virtqueue.publishUsed()) {
                 notifyDriver();
             }
+            HostMemory.awaitFault();
         } catch (InternalError e) {
             onMemoryGone(e);
         } catch (RuntimeException e) {

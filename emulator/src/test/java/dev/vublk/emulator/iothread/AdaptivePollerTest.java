@@ -152,6 +152,9 @@ class AdaptivePollerTest {
         }
 
         @Override
+        protected void onFaultWhilePolling() {}
+
+        @Override
         protected void onPollBegin() {
             asksForSignals = false;
         }
