@@ -7,8 +7,8 @@ usage() {
   cat <<'U2'
 usage: aot-cache.sh
 
-Runs vublk for a few seconds on disks that it makes for itself, and keeps what the virtual machine has learned (loaded and
-linked classes, profiles of methods) in vublk.aot beside the directory of the jars, where the launcher finds it. Run it
+Runs vublk for a few seconds on disks that it makes for itself, and keeps the classes that the virtual machine has loaded
+and linked in vublk.aot beside the directory of the jars, where the launcher finds it. Run it
 again after an update of vublk or of the JDK: a cache that does not fit is ignored.
 
 exit status: 0 made, 1 not (a line says why), 2 wrong arguments
