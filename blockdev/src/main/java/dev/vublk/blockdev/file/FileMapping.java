@@ -2,6 +2,7 @@
 package dev.vublk.blockdev.file;
 
 import dev.vublk.blockdev.linux.Errno;
+import dev.vublk.blockdev.linux.NativeMemory;
 import dev.vublk.blockdev.linux.PosixFile;
 import java.io.IOException;
 import java.lang.invoke.MethodHandles;
@@ -20,6 +21,9 @@ final class FileMapping implements AutoCloseable {
     private static final int CHUNK_SHIFT_MIN = 16;
 
     private static final int CHUNKS_MAX_SHIFT = 22;
+
+    private static final long PAGE_BYTES = NativeMemory.PAGE_BYTES;
+
     private static final VarHandle BITS = MethodHandles.arrayElementVarHandle(long[].class);
 
     /** The mapping at some moment; an older one stays mapped while the file is open. */
@@ -62,19 +66,29 @@ final class FileMapping implements AutoCloseable {
 
     private final int fd;
     private final boolean writable;
+
+    /** Whether the kernel tells us the truth about pages; without, none is touched. */
+    private final boolean knowsPages;
+
     private final ArrayList<View> all = new ArrayList<>();
     private volatile View view;
 
-    private FileMapping(int fd, boolean writable, View first) {
+    private FileMapping(int fd, boolean writable, boolean knowsPages, View first) {
         this.fd = fd;
         this.writable = writable;
+        this.knowsPages = knowsPages;
         view = first;
         all.add(first);
     }
 
-    /** Maps a file; it stays the caller's. */
-    static FileMapping of(int fd, long sizeBytes, boolean writable) throws IOException {
-        return new FileMapping(fd, writable, map(fd, sizeBytes, writable));
+    /**
+     * Maps a file; it stays the caller's.
+     *
+     * @param writable whether it has been opened for writing
+     * @param mayWrite whether this process could open it so
+     */
+    static FileMapping of(int fd, long sizeBytes, boolean writable, boolean mayWrite) throws IOException {
+        return new FileMapping(fd, writable, mayWrite, map(fd, sizeBytes, writable));
     }
 
     private static View map(int fd, long sizeBytes, boolean writable) throws IOException {
@@ -98,16 +112,47 @@ final class FileMapping implements AutoCloseable {
         }
     }
 
-    /** The range has been read or written by a system call: finds out whether its chunks have holes. Any loop. */
-    void learn(long offsetBytes, long rangeBytes) {
+    /** Space that {@link #learn} needs: a byte for each page of a chunk. */
+    long vectorBytes() {
+        return vectorBytes(view);
+    }
+
+    private static long vectorBytes(View of) {
+        return (1L << of.chunkShift) / PAGE_BYTES;
+    }
+
+    /**
+     * The range has been read or written by a system call: finds out which of its chunks have no hole. Any loop.
+     *
+     * @param vectorAddress space of this loop's
+     * @param vectorBytes how much of it; less than {@link #vectorBytes} and nothing is learned
+     */
+    void learn(long offsetBytes, long rangeBytes, long vectorAddress, long vectorBytes) {
         View now = view;
+        if (!knowsPages || vectorBytes < vectorBytes(now)) {
+            return;
+        }
         long endBytes = Math.min(offsetBytes + rangeBytes, now.lengthBytes);
         for (long chunk = offsetBytes >>> now.chunkShift; chunk << now.chunkShift < endBytes; chunk++) {
-            long chunkEndBytes = Math.min((chunk + 1) << now.chunkShift, now.lengthBytes);
-            if (PosixFile.seekHole(fd, chunk << now.chunkShift) >= chunkEndBytes) {
+            long startBytes = chunk << now.chunkShift;
+            long chunkBytes = Math.min(1L << now.chunkShift, now.lengthBytes - startBytes);
+            if (allInMemory(now.address + startBytes, chunkBytes, vectorAddress)) {
                 BITS.getAndBitwiseOr(now.present, (int) (chunk >>> 6), 1L << chunk);
             }
         }
+    }
+
+    private static boolean allInMemory(long address, long lengthBytes, long vectorAddress) {
+        if (PosixFile.mincore(address, lengthBytes, vectorAddress) < 0) {
+            return false;
+        }
+        long pageCount = Math.ceilDiv(lengthBytes, PAGE_BYTES);
+        for (long page = 0; page < pageCount; page++) {
+            if ((NativeMemory.getByte(vectorAddress + page) & 1) == 0) {
+                return false;
+            }
+        }
+        return true;
     }
 
     /** The range is about to get holes, or has lost its pages. Any loop. */

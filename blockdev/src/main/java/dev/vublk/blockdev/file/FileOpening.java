@@ -145,7 +145,8 @@ final class FileOpening {
             return null;
         }
         try {
-            return FileMapping.of(fd, geometry.sizeBytes(), !options.readOnly());
+            return FileMapping.of(
+                    fd, geometry.sizeBytes(), !options.readOnly(), Files.isWritable(Path.of(options.image())));
         } catch (IOException e) {
             if (demanded) {
                 throw refused("cannot be mapped: " + e.getMessage());

@@ -19,10 +19,17 @@ final class MappedFileIo implements FileIo {
     private final WorkerFileIo workers;
     private final int fd;
 
+    /** For {@link FileMapping#learn}; larger when the file has grown into larger chunks. */
+    private long vector;
+
+    private long vectorBytes;
+
     MappedFileIo(IoContext context, FileMapping mapping, int fd) {
         this.mapping = mapping;
         this.workers = new WorkerFileIo(context, fd);
         this.fd = fd;
+        vectorBytes = mapping.vectorBytes();
+        vector = NativeMemory.allocateZeroed(vectorBytes);
     }
 
     @Override
@@ -86,7 +93,12 @@ final class MappedFileIo implements FileIo {
     /** After a system call: what it moved may have no hole now. */
     private int learned(int result, long offsetBytes) {
         if (result > 0) {
-            mapping.learn(offsetBytes, result);
+            if (vectorBytes < mapping.vectorBytes()) {
+                NativeMemory.free(vector);
+                vectorBytes = mapping.vectorBytes();
+                vector = NativeMemory.allocateZeroed(vectorBytes);
+            }
+            mapping.learn(offsetBytes, result, vector, vectorBytes);
         }
         return result;
     }
@@ -129,5 +141,6 @@ final class MappedFileIo implements FileIo {
     @Override
     public void close() {
         workers.close();
+        NativeMemory.free(vector);
     }
 }

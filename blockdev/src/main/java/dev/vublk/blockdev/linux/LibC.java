@@ -40,12 +40,12 @@ public interface LibC {
 
     int fstatfs(int fd, long bufferAddress);
 
-    long lseek(int fd, long offsetBytes, int whence);
-
     /** {@code hint} is a Pointer for the reason given above; null is the null pointer. */
     long mmap(@Nullable Pointer hint, long lengthBytes, int protection, int flags, int fd, long offsetBytes);
 
     int munmap(long address, long lengthBytes);
+
+    int mincore(long address, long lengthBytes, long vectorAddress);
 
     int statx(int directoryFd, String path, int flags, int mask, long bufferAddress);
 

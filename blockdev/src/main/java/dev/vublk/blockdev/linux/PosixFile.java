@@ -24,7 +24,6 @@ public final class PosixFile {
     /** File system types of {@link #fileSystemType}: files that live in memory. */
     public static final long TMPFS_MAGIC = 0x0102_1994;
 
-    private static final int SEEK_HOLE = 4;
     private static final int PROT_READ = 1;
     private static final int PROT_WRITE = 2;
     private static final int MAP_SHARED = 1;
@@ -70,11 +69,6 @@ public final class PosixFile {
         return (int) LibC.check(LibC.INSTANCE.fallocate(fd, mode, offsetBytes, lengthBytes));
     }
 
-    /** Where the first hole at or behind an offset begins; the end of the file counts as one. Moves the file's position. */
-    public static long seekHole(int fd, long offsetBytes) {
-        return LibC.check(LibC.INSTANCE.lseek(fd, offsetBytes, SEEK_HOLE));
-    }
-
     /** The magic number of the file system that an open file is on. */
     public static long fileSystemType(int fd) {
         long buffer = NativeMemory.allocateZeroed(STATFS_BYTES);
@@ -90,6 +84,14 @@ public final class PosixFile {
     public static long map(int fd, long lengthBytes, boolean writable) {
         int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
         return LibC.check(LibC.INSTANCE.mmap(null, lengthBytes, protection, MAP_SHARED, fd, 0));
+    }
+
+    /**
+     * Which of some mapped pages are in memory: bit 0 of a byte for each at {@code vectorAddress}. All of them, to the kernel's
+     * word, when this process may not write the file.
+     */
+    public static int mincore(long address, long lengthBytes, long vectorAddress) {
+        return (int) LibC.check(LibC.INSTANCE.mincore(address, lengthBytes, vectorAddress));
     }
 
     /** Nobody may touch the range any more: a later access ends the process. */

@@ -90,6 +90,28 @@ final class MappedFileTest {
         }
     }
 
+    /** Finding out what is there must not take longer the more is there. */
+    @Test
+    void shouldLearnAChunkAtATime() throws Exception {
+        int fd = PosixFile.open(image.toString(), PosixFile.O_RDWR);
+        long vector = NativeMemory.allocateZeroed(16);
+        Files.write(image, bytes(DISK_BYTES, 1));
+        try (FileMapping mapping = FileMapping.of(fd, DISK_BYTES, true, true)) {
+            assertThat(mapping.vectorBytes()).isEqualTo(16);
+            mapping.learn(65536 + 512, 1024, vector, 15);
+            assertThat(mapping.view().isPresent(65536, 512)).isFalse();
+            mapping.learn(65536 + 512, 1024, vector, 16);
+            assertThat(mapping.view().isPresent(65536, 65536)).isTrue();
+            assertThat(mapping.view().isPresent(65535, 2)).isFalse();
+            assertThat(mapping.view().isPresent(131072, 1)).isFalse();
+            mapping.forget(131071, 1);
+            assertThat(mapping.view().isPresent(65536, 512)).isFalse();
+        } finally {
+            PosixFile.close(fd);
+            NativeMemory.free(vector);
+        }
+    }
+
     /** Without system calls: once its pages are known, the engine needs no loop to help. */
     @Test
     void shouldServeKnownPagesOnTheLoop() throws Exception {
