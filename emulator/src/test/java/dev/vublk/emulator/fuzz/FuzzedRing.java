@@ -141,7 +141,21 @@ final class FuzzedRing implements AccessGuard.ReadListener {
                 | (packed ? VirtioFeature.VIRTIO_F_RING_PACKED : 0);
         InflightBlock block = region == null ? null : region.block(0, size, packed, false);
         return new VirtqueueSetup(
-                0, size, base, ring + DESC, ring + AVAIL, ring + USED, features, -1, -1, -1, true, memory, block, null);
+                0,
+                size,
+                base,
+                ring + DESC,
+                ring + AVAIL,
+                ring + USED,
+                features,
+                -1,
+                -1,
+                -1,
+                true,
+                memory,
+                block,
+                null,
+                null);
     }
 
     private static int packedBase(InputBytes input, int size) throws VhostUserProtocolException {

@@ -13,7 +13,7 @@ import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
  */
 public final class Iotlb {
     /** The smallest page of an IOMMU. Everything is kept in whole ones, so that to know any byte of a page is to know the page. */
-    private static final long PAGE_BYTES = 4096;
+    public static final long PAGE_BYTES = 4096;
 
     /** So many mappings are kept: 16 MiB if they are single pages far apart. A front end that tells of more wastes its time. */
     static final int MAPPINGS_MAX = 4096;

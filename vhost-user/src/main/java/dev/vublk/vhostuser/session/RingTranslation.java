@@ -2,6 +2,7 @@
 package dev.vublk.vhostuser.session;
 
 import dev.vublk.vhostuser.memory.GuestMemory;
+import dev.vublk.vhostuser.memory.Iotlb;
 import dev.vublk.vhostuser.memory.IovaArea;
 import dev.vublk.vhostuser.memory.IovaMap;
 import dev.vublk.vhostuser.protocol.IotlbMessage;
@@ -17,8 +18,6 @@ import java.util.stream.LongStream;
  * loop.
  */
 final class RingTranslation implements AutoCloseable {
-    private static final long PAGE_BYTES = 4096;
-
     /** Misses asked for at once; what is more comes after them. Arbitrary, more than any usual ring has pages. */
     private static final int MISSES_MAX = 64;
 
@@ -56,12 +55,12 @@ final class RingTranslation implements AutoCloseable {
     static long[] missing(IovaMap map, VringAddress at, RingFormat format, int size) throws VhostUserProtocolException {
         LongStream.Builder misses = LongStream.builder();
         for (Part part : parts(at, format, size)) {
-            long offset = part.iova() & (PAGE_BYTES - 1);
-            for (long done = -offset; done < part.lengthBytes(); done += PAGE_BYTES) {
+            long offset = part.iova() & (Iotlb.PAGE_BYTES - 1);
+            for (long done = -offset; done < part.lengthBytes(); done += Iotlb.PAGE_BYTES) {
                 long first = part.iova() + Math.max(done, 0);
-                long last = part.iova() + Math.min(done + PAGE_BYTES, part.lengthBytes()) - 1;
+                long last = part.iova() + Math.min(done + Iotlb.PAGE_BYTES, part.lengthBytes()) - 1;
                 if (!map.covers(first, last, part.permission())) {
-                    misses.add(IovaMiss.encode(first & -PAGE_BYTES, part.permission()));
+                    misses.add(IovaMiss.encode(first & -Iotlb.PAGE_BYTES, part.permission()));
                 }
             }
         }

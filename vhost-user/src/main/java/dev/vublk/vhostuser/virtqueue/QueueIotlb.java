@@ -25,9 +25,6 @@ final class QueueIotlb {
     /** Who changes a chain while it is walked again and again gets to know no more refusals than about that many. Arbitrary. */
     private static final int REFUSED_MAX = 4 * MISSES_MAX;
 
-    /** The smallest page of an IOMMU: what is asked for. */
-    private static final long PAGE_BYTES = 4096;
-
     private static final long[] NONE = {};
 
     private final Iotlb shared;
@@ -90,7 +87,7 @@ final class QueueIotlb {
             int mapping = map.find(at, permission);
             long piece;
             if (mapping == IovaMap.UNMAPPED) {
-                piece = Math.min(left, PAGE_BYTES - (at & (PAGE_BYTES - 1)));
+                piece = Math.min(left, Iotlb.PAGE_BYTES - (at & (Iotlb.PAGE_BYTES - 1)));
                 if (isRefused(at, permission)) {
                     faulty = true;
                     return true;
@@ -130,7 +127,7 @@ final class QueueIotlb {
             long piece;
             if (mapping == IovaMap.UNMAPPED) {
                 complete = false;
-                piece = Math.min(left, PAGE_BYTES - (at & (PAGE_BYTES - 1)));
+                piece = Math.min(left, Iotlb.PAGE_BYTES - (at & (Iotlb.PAGE_BYTES - 1)));
                 if (!isRefused(at, IotlbMessage.RO)) {
                     miss(at, IotlbMessage.RO);
                 }
@@ -173,7 +170,7 @@ final class QueueIotlb {
     }
 
     private static long encode(long iova, int permission) {
-        return IovaMiss.encode(iova & -PAGE_BYTES, permission);
+        return IovaMiss.encode(iova & -Iotlb.PAGE_BYTES, permission);
     }
 
     /** Whether something has to be asked for before the chain can be taken. */

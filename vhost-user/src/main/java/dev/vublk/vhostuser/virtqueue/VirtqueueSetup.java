@@ -47,40 +47,6 @@ public record VirtqueueSetup(
     /** There is no descriptor: a message takes its place (VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS). */
     public static final int IN_BAND = -2;
 
-    /** Without an IOMMU. */
-    public VirtqueueSetup(
-            int queueIndex,
-            int size,
-            int base,
-            long descHostAddress,
-            long availHostAddress,
-            long usedHostAddress,
-            long features,
-            int kickFd,
-            int callFd,
-            int errFd,
-            boolean startNow,
-            GuestMemory memory,
-            @Nullable InflightBlock inflight,
-            @Nullable QueueLog log) {
-        this(
-                queueIndex,
-                size,
-                base,
-                descHostAddress,
-                availHostAddress,
-                usedHostAddress,
-                features,
-                kickFd,
-                callFd,
-                errFd,
-                startNow,
-                memory,
-                inflight,
-                log,
-                null);
-    }
-
     /** The same with another block: for tests that let a queue fail. */
     public VirtqueueSetup withInflight(@Nullable InflightBlock newInflight) {
         return new VirtqueueSetup(

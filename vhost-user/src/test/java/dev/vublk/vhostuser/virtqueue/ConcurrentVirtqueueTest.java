@@ -68,6 +68,7 @@ class ConcurrentVirtqueueTest {
                 false,
                 memory.snapshot(),
                 null,
+                null,
                 null));
         CompletableFuture<Void> ended = CompletableFuture.runAsync(
                 () -> {

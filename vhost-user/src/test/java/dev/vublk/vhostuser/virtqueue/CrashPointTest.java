@@ -169,6 +169,7 @@ final class CrashPointTest {
                     true,
                     memory.snapshot(),
                     tracked,
+                    null,
                     null));
             assertThat(device.brokenReason()).isEmpty();
             return device;

@@ -99,6 +99,7 @@ final class PackedInflightTest {
                 false,
                 memory.snapshot(),
                 tracked,
+                null,
                 null));
     }
 

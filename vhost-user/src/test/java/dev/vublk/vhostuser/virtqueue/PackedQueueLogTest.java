@@ -52,6 +52,7 @@ final class PackedQueueLogTest {
                 false,
                 memory.snapshot(),
                 null,
+                null,
                 null));
     }
 

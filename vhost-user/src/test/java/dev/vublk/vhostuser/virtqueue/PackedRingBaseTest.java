@@ -43,6 +43,7 @@ class PackedRingBaseTest {
                 false,
                 memory.snapshot(),
                 null,
+                null,
                 null));
     }
 

@@ -64,6 +64,7 @@ class PackedVirtqueueTest {
                 false,
                 memory.snapshot(),
                 null,
+                null,
                 null));
     }
 

@@ -58,6 +58,7 @@ final class QueueLogTest {
                 false,
                 memory.snapshot(),
                 null,
+                null,
                 null));
     }
 

@@ -73,6 +73,7 @@ final class SplitInflightTest {
                 false,
                 memory.snapshot(),
                 new InflightBlock(block, SIZE, false, InflightFaults.NONE),
+                null,
                 null));
     }
 

@@ -59,6 +59,7 @@ class SplitVirtqueueTest {
                 false,
                 memory.snapshot(),
                 null,
+                null,
                 null));
     }
 

@@ -91,6 +91,7 @@ class VirtqueueTest {
                 false,
                 memory.snapshot(),
                 null,
+                null,
                 null));
     }
 
