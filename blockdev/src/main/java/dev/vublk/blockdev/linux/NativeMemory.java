@@ -61,6 +61,7 @@ public final class NativeMemory {
         MemorySegment.copy(ALL, sourceAddress, ALL, targetAddress, lengthBytes);
     }
 
+    /** Both are memory of our own: a fault in here, unlike one in {@link #copy}, would end the process. */
     public static boolean equals(long firstAddress, long secondAddress, long lengthBytes) {
         return MemorySegment.mismatch(
                         ALL, firstAddress, firstAddress + lengthBytes, ALL, secondAddress, secondAddress + lengthBytes)
