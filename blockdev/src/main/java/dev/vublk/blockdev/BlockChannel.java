@@ -44,6 +44,18 @@ public interface BlockChannel extends AutoCloseable {
         return -Errno.EOPNOTSUPP;
     }
 
+    /**
+     * Tells what the disk knows of the beginning of a range without reading its data: how long the first run of one kind is, and
+     * what it is. For tools that copy or show an image; may wait and may allocate. A disk that knows nothing says that all of it
+     * is data.
+     *
+     * @return 0, or a negative errno; then {@code out} is as it was
+     */
+    default int status(long offsetBytes, long lengthBytes, BlockStatus out) {
+        out.set(lengthBytes, true, false, true, false, 0, -1, null);
+        return 0;
+    }
+
     /** How worn the device is, as {@link DiskLifetime#packed}, or a negative errno. May ask the device, and so wait. */
     default long lifetime() {
         return -Errno.EOPNOTSUPP;
