@@ -90,7 +90,7 @@ final class Qcow2HeaderTest {
         longer.putLong(HEADER_BACKING_FILE_OFFSET, longer.getLong(HEADER_BACKING_FILE_OFFSET) + 8);
         Qcow2Header header = Qcow2Header.decode(longer, IMAGE);
         assertThat(header.unknownFields()).hasSize(8).startsWith((byte) 0x11);
-        assertThat(header.extension(0x12345678).text()).isEqualTo("nobody knows");
+        assertThat(header.extensions()).contains(new Qcow2Extension(0x12345678, "nobody knows"));
         assertThat(decode(header.with().sizeBytes(1 << 20).build())
                         .with()
                         .sizeBytes(1L << 30)
