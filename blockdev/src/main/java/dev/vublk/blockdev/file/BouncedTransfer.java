@@ -47,6 +47,34 @@ final class BouncedTransfer {
         }
     }
 
+    /** Reads into one buffer. */
+    int read(long offsetBytes, long address, int lengthBytes) {
+        BounceBuffer buffer = buffers.acquire();
+        if (buffer == null) {
+            return -Errno.ENOMEM;
+        }
+        buffer.resetCursor(address, lengthBytes);
+        try {
+            return read(buffer, offsetBytes, offsetBytes + lengthBytes);
+        } finally {
+            buffers.release(buffer);
+        }
+    }
+
+    /** Writes from one buffer. */
+    int write(long offsetBytes, long address, int lengthBytes, int rwFlags) {
+        BounceBuffer buffer = buffers.acquire();
+        if (buffer == null) {
+            return -Errno.ENOMEM;
+        }
+        buffer.resetCursor(address, lengthBytes);
+        try {
+            return write(buffer, true, offsetBytes, offsetBytes + lengthBytes, rwFlags);
+        } finally {
+            buffers.release(buffer);
+        }
+    }
+
     private int read(BounceBuffer buffer, long offsetBytes, long endBytes) {
         long pos = offsetBytes;
         while (pos < endBytes) {
