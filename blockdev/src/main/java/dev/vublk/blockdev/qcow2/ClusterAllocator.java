@@ -45,7 +45,7 @@ final class ClusterAllocator implements AutoCloseable {
     private long searchFrom;
     /** Where the file ends. */
     private long fileEnd;
-    /** What the file has been lengthened for: behind it nothing was ever reserved. */
+    /** Behind it nothing was ever reserved: what the file has there was put there by lengthening it. */
     private long usedEnd;
 
     ClusterAllocator(
@@ -63,7 +63,7 @@ final class ClusterAllocator implements AutoCloseable {
         this.metadata = metadata;
         this.header = header;
         this.corruption = corruption;
-        this.fileEnd = fileBytes + (1L << clusterBits) - 1 >>> clusterBits;
+        this.fileEnd = Math.ceilDiv(fileBytes, 1L << clusterBits);
         this.usedEnd = fileEnd;
     }
 
@@ -92,6 +92,9 @@ final class ClusterAllocator implements AutoCloseable {
     }
 
     private int reserve(MetadataFile file, long wanted) {
+        if (refcounts.isUncertain()) {
+            return -Errno.EIO;
+        }
         long batch = Math.max(wanted, batchBytes >>> clusterBits);
         int result = findRuns(file, batch);
         if (result < 0) {
@@ -128,8 +131,8 @@ final class ClusterAllocator implements AutoCloseable {
             }
             if (refcounts.hasBlock(at)) {
                 at = refcounts.blockEnd(at);
-            } else if (at < fileEnd) {
-                at = Math.min(refcounts.blockEnd(at), fileEnd); // Not counted, so not ours.
+            } else if (at < usedEnd) {
+                at = Math.min(refcounts.blockEnd(at), usedEnd); // Not counted, so not ours.
             } else {
                 int result = extendRefcounts(file, at);
                 if (result < 0) {
@@ -161,12 +164,11 @@ final class ClusterAllocator implements AutoCloseable {
         if (cluster >= clusterMax) {
             return -Errno.ENOSPC;
         }
-        int result = refcounts.reaches(cluster)
-                ? refcounts.addBlock(file, cluster)
-                : refcounts.grow(file, cluster, header);
+        int result =
+                refcounts.reaches(cluster) ? refcounts.addBlock(file, cluster) : refcounts.grow(file, cluster, header);
+        fileEnd = Math.max(fileEnd, Math.ceilDiv(file.sizeBytes(), 1L << clusterBits));
         if (result == 0) {
-            fileEnd = Math.max(fileEnd, file.sizeBytes() + (1L << clusterBits) - 1 >>> clusterBits);
-            usedEnd = Math.max(usedEnd, fileEnd);
+            usedEnd = Math.max(Math.max(usedEnd, cluster + 1), refcounts.tableEnd());
         }
         return result;
     }
@@ -205,8 +207,8 @@ final class ClusterAllocator implements AutoCloseable {
     }
 
     private int lengthen(MetadataFile file, long end) {
-        long ahead = Math.clamp(end << clusterBits - 3, batchBytes, GROWTH_MAX_BYTES) >>> clusterBits;
-        int result = file.truncate(end + ahead << clusterBits);
+        long ahead = Math.clamp((end << clusterBits) / 8, batchBytes, GROWTH_MAX_BYTES) >>> clusterBits;
+        int result = file.truncate((end + ahead) << clusterBits);
         if (result < 0) {
             result = file.truncate(end << clusterBits); // As far as a limit of the file's size permits.
         } else {
@@ -228,7 +230,12 @@ final class ClusterAllocator implements AutoCloseable {
     private void lower(MetadataFile file, long cluster, long count) {
         int result = refcounts.change(file, cluster, count, -1, false);
         if (result < 0) {
-            LOG.warn("{}: {} clusters from {} on could not be given back: {}", image, count, cluster, Errno.describe(result));
+            LOG.warn(
+                    "{}: {} clusters from {} on could not be given back: {}",
+                    image,
+                    count,
+                    cluster,
+                    Errno.describe(result));
         }
     }
 
@@ -250,12 +257,22 @@ final class ClusterAllocator implements AutoCloseable {
         }
     }
 
+    /** Raises the refcounts of clusters by one: 0, {@code -EOVERFLOW}, or what the file said. */
+    int share(MetadataFile file, long cluster, long count) {
+        RangeLock.Range range = turn.acquire(file.queue(), 0, 1, true);
+        try {
+            return refcounts.change(file, cluster, count, 1, true);
+        } finally {
+            turn.release(range);
+        }
+    }
+
     private void discardFree(MetadataFile file, long cluster, long count) {
         long start = cluster;
         for (long at = cluster; at <= cluster + count; at++) {
             if (at == cluster + count || refcounts.get(file, at) != 0) {
                 if (start < at) {
-                    file.discard(start << clusterBits, at - start << clusterBits);
+                    file.discard(start << clusterBits, (at - start) << clusterBits);
                 }
                 start = at + 1;
             }
@@ -282,7 +299,7 @@ final class ClusterAllocator implements AutoCloseable {
                 usedEnd = run.cluster;
             }
         }
-        if (usedEnd < fileEnd && file.truncate(usedEnd << clusterBits) == 0) {
+        if (usedEnd < fileEnd && !refcounts.isUncertain() && file.truncate(usedEnd << clusterBits) == 0) {
             fileEnd = usedEnd;
         }
     }

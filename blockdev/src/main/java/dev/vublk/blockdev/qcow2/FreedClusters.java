@@ -89,7 +89,7 @@ final class FreedClusters {
     }
 
     private int slot(long sequence) {
-        return (int) sequence & clusters.length - 1;
+        return (int) sequence & (clusters.length - 1);
     }
 
     private void grow() {
@@ -103,7 +103,7 @@ final class FreedClusters {
         unlinkedIn = new long[2 * length];
         discards = new boolean[2 * length];
         for (long sequence = firstSequence; sequence < nextSequence; sequence++) {
-            int from = (int) sequence & length - 1;
+            int from = (int) sequence & (length - 1);
             int to = slot(sequence);
             clusters[to] = oldClusters[from];
             counts[to] = oldCounts[from];

@@ -41,7 +41,7 @@ final class HeaderUpdate {
         }
         return change(file, sector -> {
             long address = sector + Qcow2Layout.HEADER_INCOMPATIBLE_FEATURES;
-            putLong(address, getLong(address) & ~clearBits | setBits);
+            putLong(address, (getLong(address) & ~clearBits) | setBits);
         });
     }
 

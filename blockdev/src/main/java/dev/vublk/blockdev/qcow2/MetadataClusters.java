@@ -84,7 +84,7 @@ final class MetadataClusters {
     }
 
     private int find(long cluster) {
-        int slot = (int) (cluster * 0x9e37_79b9_7f4a_7c15L >>> 32) & slots.length - 1;
+        int slot = (int) ((cluster * 0x9e37_79b9_7f4a_7c15L) >>> 32) & (slots.length - 1);
         while (slots[slot] != FREE && slots[slot] != cluster) {
             slot = next(slot);
         }
@@ -92,7 +92,7 @@ final class MetadataClusters {
     }
 
     private int next(int slot) {
-        return slot + 1 & slots.length - 1;
+        return (slot + 1) & (slots.length - 1);
     }
 
     private void rehash(int newLength) {

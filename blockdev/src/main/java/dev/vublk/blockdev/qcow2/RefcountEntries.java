@@ -21,8 +21,8 @@ final class RefcountEntries {
             case 0, 1, 2 -> {
                 int bits = 1 << order;
                 int perByte = 8 >> order;
-                int value = NativeMemory.getByte(blockAddress + index / perByte) >> index % perByte * bits;
-                yield value & (1 << bits) - 1;
+                int value = NativeMemory.getByte(blockAddress + index / perByte) >> (index % perByte * bits);
+                yield value & ((1 << bits) - 1);
             }
             case 3 -> NativeMemory.getByte(blockAddress + index) & 0xff;
             case 4 -> Short.reverseBytes(NativeMemory.getShort(blockAddress + 2L * index)) & 0xffff;
@@ -42,9 +42,9 @@ final class RefcountEntries {
                 int perByte = 8 >> order;
                 long address = blockAddress + index / perByte;
                 int shift = index % perByte * bits;
-                int mask = (1 << bits) - 1 << shift;
+                int mask = ((1 << bits) - 1) << shift;
                 NativeMemory.putByte(
-                        address, (byte) (NativeMemory.getByte(address) & ~mask | (int) value << shift & mask));
+                        address, (byte) ((NativeMemory.getByte(address) & ~mask) | ((int) value << shift)));
             }
             case 3 -> NativeMemory.putByte(blockAddress + index, (byte) value);
             case 4 -> NativeMemory.putShort(blockAddress + 2L * index, Short.reverseBytes((short) value));

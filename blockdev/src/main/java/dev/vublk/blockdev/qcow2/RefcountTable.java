@@ -31,6 +31,8 @@ final class RefcountTable implements AutoCloseable {
     /** Where each refcount block is; 0 where there is none. */
     private long[] blockOffsets;
 
+    private boolean uncertain;
+
     /**
      * The refcounts of an image that was opened.
      *
@@ -115,11 +117,11 @@ final class RefcountTable implements AutoCloseable {
 
     /** Where the block of a cluster ends: the first cluster that the next one counts. */
     long blockEnd(long cluster) {
-        return blockIndex(cluster) + 1 << blockBits;
+        return (blockIndex(cluster) + 1) << blockBits;
     }
 
     private int indexInBlock(long cluster) {
-        return (int) (cluster & clustersPerBlock() - 1);
+        return (int) (cluster & (clustersPerBlock() - 1));
     }
 
     /**
@@ -171,15 +173,14 @@ final class RefcountTable implements AutoCloseable {
 
     private void add(long address, int first, long count, int delta) {
         for (int i = 0; i < count; i++) {
-            RefcountEntries.set(
-                    address, order, first + i, RefcountEntries.get(address, order, first + i) + delta);
+            RefcountEntries.set(address, order, first + i, RefcountEntries.get(address, order, first + i) + delta);
         }
     }
 
     private int writeBack(MetadataFile file, int block, long address, int first, long count, boolean stable) {
         long piece = Math.min(PIECE_BYTES, 1 << clusterBits);
         long start = RefcountEntries.byteOffset(order, first) & -piece;
-        long end = RefcountEntries.byteOffset(order, (int) (first + count - 1)) + piece & -piece;
+        long end = (RefcountEntries.byteOffset(order, (int) (first + count - 1)) & -piece) + piece;
         return file.write(blockOffsets[block] + start, address + start, (int) (end - start), stable);
     }
 
@@ -219,6 +220,7 @@ final class RefcountTable implements AutoCloseable {
         }
         if (result == 0) {
             result = writeTableEntry(file, block, cluster << clusterBits);
+            uncertain |= result < 0;
         }
         if (result == 0) {
             blockOffsets[block] = cluster << clusterBits;
@@ -262,6 +264,7 @@ final class RefcountTable implements AutoCloseable {
         int result = growth.write(file, blockOffsets, order);
         if (result == 0) {
             result = header.refcountTable(file, growth.tableCluster() << clusterBits, growth.tableClusters());
+            uncertain |= result < 0;
         }
         if (result < 0) {
             return result;
@@ -278,9 +281,14 @@ final class RefcountTable implements AutoCloseable {
         return 0;
     }
 
-    /** How many entries the table has. */
-    int capacity() {
-        return blockOffsets.length;
+    /** Where the table ends: a cluster. */
+    long tableEnd() {
+        return (tableOffset >>> clusterBits) + tableClusters;
+    }
+
+    /** Whether the file may name another table or block than is known here, since that could not be written: the end of writing. */
+    boolean isUncertain() {
+        return uncertain;
     }
 
     @Override

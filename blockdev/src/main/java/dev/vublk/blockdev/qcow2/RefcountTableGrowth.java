@@ -19,12 +19,13 @@ import org.jspecify.annotations.Nullable;
  * @param blockCount how many there are: enough to count themselves and the table
  * @param tableClusters length of the new table
  */
-record RefcountTableGrowth(long cluster, int firstBlock, int blockCount, int tableClusters, int clusterBits, int blockBits) {
+record RefcountTableGrowth(
+        long cluster, int firstBlock, int blockCount, int tableClusters, int clusterBits, int blockBits) {
 
     /** What is needed to count from {@code cluster} on; null when the format has no such large table. */
     static @Nullable RefcountTableGrowth plan(long cluster, int capacity, int clusterBits, int blockBits) {
         long firstBlock = cluster >>> blockBits;
-        long entriesPerCluster = 1L << clusterBits - 3;
+        long entriesPerCluster = 1L << (clusterBits - 3);
         int blockCount = 1;
         while (true) {
             // Half as large again, so that the table seldom moves.
@@ -33,7 +34,7 @@ record RefcountTableGrowth(long cluster, int firstBlock, int blockCount, int tab
             if (tableClusters << clusterBits > Qcow2Layout.REFCOUNT_TABLE_MAX_BYTES) {
                 return null;
             }
-            long lastBlock = cluster + blockCount + tableClusters - 1 >>> blockBits;
+            long lastBlock = (cluster + blockCount + tableClusters - 1) >>> blockBits;
             int needed = (int) (lastBlock - firstBlock) + 1;
             if (needed <= blockCount) {
                 return new RefcountTableGrowth(
@@ -49,9 +50,9 @@ record RefcountTableGrowth(long cluster, int firstBlock, int blockCount, int tab
 
     /** The entries of the new table. */
     long[] blockOffsets(long[] oldOffsets) {
-        long[] offsets = Arrays.copyOf(oldOffsets, tableClusters << clusterBits - 3);
+        long[] offsets = Arrays.copyOf(oldOffsets, tableClusters << (clusterBits - 3));
         for (int i = 0; i < blockCount; i++) {
-            offsets[firstBlock + i] = cluster + i << clusterBits;
+            offsets[firstBlock + i] = (cluster + i) << clusterBits;
         }
         return offsets;
     }
@@ -67,7 +68,7 @@ record RefcountTableGrowth(long cluster, int firstBlock, int blockCount, int tab
             int result = 0;
             for (int i = 0; i < blockCount && result == 0; i++) {
                 fillBlock(buffer, firstBlock + i, order);
-                result = file.write(cluster + i << clusterBits, buffer, 1 << clusterBits, false);
+                result = file.write((cluster + i) << clusterBits, buffer, 1 << clusterBits, false);
             }
             if (result == 0) {
                 long[] offsets = blockOffsets(oldOffsets);
