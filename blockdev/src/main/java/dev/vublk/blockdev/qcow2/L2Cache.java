@@ -4,10 +4,8 @@ package dev.vublk.blockdev.qcow2;
 import dev.vublk.blockdev.IoContext.WaitQueue;
 import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.linux.NativeMemory;
-import java.lang.invoke.MethodHandles;
-import java.lang.invoke.VarHandle;
 import java.util.ArrayList;
-import java.util.Arrays;
+import java.util.concurrent.atomic.AtomicReferenceArray;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,9 +15,6 @@ import org.jspecify.annotations.Nullable;
  * is not may be forgotten at any moment, and who still reads it reads what was true when it was found.
  */
 final class L2Cache {
-    private static final VarHandle SLOT = MethodHandles.arrayElementVarHandle(L2Slice[].class);
-    private static final VarHandle SLICES = MethodHandles.arrayElementVarHandle(L2Slice[][].class);
-
     /** Bytes of a slice: what one read or write of the file moves. */
     private static final int SLICE_BYTES = 4096;
 
@@ -34,7 +29,7 @@ final class L2Cache {
     private final int sliceMax;
 
     /** By L1 index and number of the slice in its table. Written under the monitor, read by everybody. */
-    private final @Nullable L2Slice[][] slices;
+    private final AtomicReferenceArray<@Nullable AtomicReferenceArray<@Nullable L2Slice>> slices;
 
     // Guarded by this.
     private final ArrayList<L2Slice> ring = new ArrayList<>();
@@ -56,7 +51,7 @@ final class L2Cache {
         this.sliceBits = Integer.numberOfTrailingZeros(entriesPerSlice);
         long sliceBytes = (long) entriesPerSlice * header.l2EntryBytes();
         this.sliceMax = Math.clamp(cacheBytes / sliceBytes, SLICES_MIN, 1 << 24);
-        this.slices = new L2Slice[l1.size()][];
+        this.slices = new AtomicReferenceArray<>(l1.size());
     }
 
     /** Which L1 entry leads to an offset of the disk. */
@@ -76,8 +71,8 @@ final class L2Cache {
     /** The slice that is about an offset of the disk, if it is in memory. */
     @Nullable
     L2Slice find(long guestOffset) {
-        L2Slice[] table = (L2Slice[]) SLICES.getAcquire(slices, l1Index(guestOffset));
-        L2Slice slice = table == null ? null : (L2Slice) SLOT.getAcquire(table, sliceIndex(guestOffset));
+        AtomicReferenceArray<@Nullable L2Slice> table = slices.getAcquire(l1Index(guestOffset));
+        L2Slice slice = table == null ? null : table.getAcquire(sliceIndex(guestOffset));
         if (slice != null && !slice.isUsed) {
             slice.isUsed = true;
         }
@@ -167,12 +162,12 @@ final class L2Cache {
         // A table that moved while its old place was read is read again by who needs it.
         if (slice != null && slice.fileOffset >>> clusterBits == l1.tableOffset(slice.l1Index) >>> clusterBits) {
             makeRoom();
-            L2Slice[] table = slices[slice.l1Index];
+            AtomicReferenceArray<@Nullable L2Slice> table = slices.get(slice.l1Index);
             if (table == null) {
-                table = new L2Slice[1 << (l2Bits - sliceBits)];
-                SLICES.setRelease(slices, slice.l1Index, table);
+                table = new AtomicReferenceArray<>(1 << (l2Bits - sliceBits));
+                slices.setRelease(slice.l1Index, table);
             }
-            SLOT.setRelease(table, sliceIndex(guestOffset), slice);
+            table.setRelease(sliceIndex(guestOffset), slice);
             ring.add(slice);
         }
         for (int i = 0; i < waiting.size(); i++) {
@@ -197,17 +192,17 @@ final class L2Cache {
     }
 
     private void forget(L2Slice slice) {
-        L2Slice[] table = slices[slice.l1Index];
+        AtomicReferenceArray<@Nullable L2Slice> table = slices.get(slice.l1Index);
         if (!slice.isDropped && table != null) {
             long sliceBytes = (long) slice.entryCount() * wordsPerEntry * Long.BYTES;
             int index = (int) ((slice.fileOffset & ((1L << clusterBits) - 1)) / sliceBytes);
-            SLOT.setRelease(table, index, null);
+            table.setRelease(index, null);
         }
     }
 
     /** Forgets the slices of an L2 table that is no longer the one of its L1 entry. */
     synchronized void drop(int l1Index) {
-        SLICES.setRelease(slices, l1Index, null);
+        slices.setRelease(l1Index, null);
         for (int i = 0; i < ring.size(); i++) {
             if (ring.get(i).l1Index == l1Index) {
                 ring.get(i).isDropped = true;
@@ -217,7 +212,9 @@ final class L2Cache {
 
     /** Forgets everything: the file may have changed. No request is under way. */
     synchronized void clear() {
-        Arrays.fill(slices, null);
+        for (int i = 0; i < slices.length(); i++) {
+            slices.set(i, null);
+        }
         ring.clear();
         hand = 0;
     }
