@@ -26,6 +26,10 @@ final class FileBlockChannel implements BlockChannel {
 
     private final DiskExtent extent;
     private final DirectCheck alignment;
+
+    /** Writes of the first bytes, if they decide what the image is, are copied and looked at. */
+    private final int checkedBytes;
+
     private final boolean readOnly;
     private final boolean noFlush;
     private final boolean direct;
@@ -42,6 +46,7 @@ final class FileBlockChannel implements BlockChannel {
         this.space = new FileSpace(file, transfer, bounced, guard);
         this.extent = file.extent;
         this.alignment = new DirectCheck(file);
+        this.checkedBytes = file.isProbedRaw() ? ImageFormat.HEAD_BYTES : 0;
         this.readOnly = file.limits.readOnly();
         this.noFlush = file.options.cacheMode().noFlush();
         this.direct = file.options.cacheMode().direct();
@@ -91,7 +96,7 @@ final class FileBlockChannel implements BlockChannel {
         int rwFlags = stable && file.canDsync() ? PosixFile.RWF_DSYNC : 0;
         RangeLock.@Nullable Range range = guard.acquire(offsetBytes, lengthBytes);
         try {
-            return alignment.fits(offsetBytes, iovAddress, iovCount, lengthBytes)
+            return offsetBytes >= checkedBytes && alignment.fits(offsetBytes, iovAddress, iovCount, lengthBytes)
                     ? transfer.writev(offsetBytes, iovAddress, iovCount, lengthBytes, rwFlags)
                     : bounced.writev(offsetBytes, iovAddress, lengthBytes, rwFlags);
         } finally {

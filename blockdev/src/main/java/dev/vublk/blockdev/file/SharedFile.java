@@ -3,6 +3,7 @@ package dev.vublk.blockdev.file;
 
 import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.blockdev.BlockOptions;
+import dev.vublk.blockdev.ImageType;
 import dev.vublk.blockdev.linux.PosixFile;
 import java.io.IOException;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -71,6 +72,14 @@ final class SharedFile {
     /** Whether writes must be kept apart by {@link #ranges}: a request may be smaller than O_DIRECT's unit. */
     boolean guardsRanges() {
         return alignment.offsetBytes() > FileGeometry.SECTOR_BYTES;
+    }
+
+    /**
+     * Whether the file is taken for a raw disk only because its first bytes look like nothing else: then they must stay so, or a
+     * guest could have its disk opened as another format next time, with a backing file of its choice.
+     */
+    boolean isProbedRaw() {
+        return options.type() == ImageType.AUTO && !options.readOnly();
     }
 
     /** Whether {@code RWF_DSYNC} works. */

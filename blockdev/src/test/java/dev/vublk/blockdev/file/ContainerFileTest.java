@@ -197,7 +197,7 @@ final class ContainerFileTest {
         }
         Shell.assumeProgram("qemu-img");
         try (ContainerFile writer = open(image)) {
-            assertThat(Shell.run("qemu-img", "info", "-f", "raw", image.toString())
+            assertThat(Shell.run("qemu-img", "resize", "-f", "raw", image.toString(), "2M")
                             .exitCode())
                     .isNotZero();
             assertThat(writer.sizeBytes()).isEqualTo(1 << 20);
