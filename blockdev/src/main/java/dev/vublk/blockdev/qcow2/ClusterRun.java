@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.blockdev.qcow2;
+
+/** Clusters of the file that follow each other. A mutable holder that its user owns and may use again. */
+final class ClusterRun {
+    long cluster;
+    long count;
+    /** Of freed clusters: whether the host is to get their space back. */
+    boolean discard;
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.blockdev.qcow2;
+
+import java.util.Arrays;
+
+/**
+ * Which clusters of the file hold metadata: header, tables, refcount blocks. Writing data there would destroy the image, so what
+ * an entry names and what is allocated is looked up here first. Thread-safe.
+ *
+ * <p>A hash set of cluster numbers with open addressing; 0, the header's cluster, is always in it.
+ */
+final class MetadataClusters {
+    private static final long FREE = 0;
+
+    // Guarded by this.
+    private long[] slots = new long[1024];
+    private int size;
+
+    /** Counts additions: who checked an entry looks again when this has changed. Written under the monitor, read by everybody. */
+    private volatile int generation;
+
+    int generation() {
+        return generation;
+    }
+
+    synchronized void add(long firstCluster, long count) {
+        for (long cluster = firstCluster; cluster < firstCluster + count; cluster++) {
+            addOne(cluster);
+        }
+        generation = generation + 1;
+    }
+
+    private void addOne(long cluster) {
+        if (cluster == 0) {
+            return;
+        }
+        if (2 * (size + 1) > slots.length) {
+            rehash(2 * slots.length);
+        }
+        int slot = find(cluster);
+        if (slots[slot] == FREE) {
+            slots[slot] = cluster;
+            size++;
+        }
+    }
+
+    synchronized void remove(long firstCluster, long count) {
+        for (long cluster = firstCluster; cluster < firstCluster + count; cluster++) {
+            int slot = find(cluster);
+            if (cluster != 0 && slots[slot] != FREE) {
+                slots[slot] = FREE;
+                size--;
+                closeGap(slot);
+            }
+        }
+    }
+
+    /** Entries behind a freed slot may have been put there because it was taken. */
+    private void closeGap(int freed) {
+        for (int slot = next(freed); slots[slot] != FREE; slot = next(slot)) {
+            long cluster = slots[slot];
+            slots[slot] = FREE;
+            slots[find(cluster)] = cluster;
+        }
+    }
+
+    synchronized boolean contains(long cluster) {
+        return cluster == 0 || slots[find(cluster)] != FREE;
+    }
+
+    /** Whether one of these clusters holds metadata. */
+    synchronized boolean containsAny(long firstCluster, long count) {
+        for (long cluster = firstCluster; cluster < firstCluster + count; cluster++) {
+            if (cluster == 0 || slots[find(cluster)] != FREE) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    synchronized void clear() {
+        Arrays.fill(slots, FREE);
+        size = 0;
+    }
+
+    private int find(long cluster) {
+        int slot = (int) ((cluster * 0x9e37_79b9_7f4a_7c15L) >>> 32) & (slots.length - 1);
+        while (slots[slot] != FREE && slots[slot] != cluster) {
+            slot = next(slot);
+        }
+        return slot;
+    }
+
+    private int next(int slot) {
+        return (slot + 1) & (slots.length - 1);
+    }
+
+    private void rehash(int newLength) {
+        long[] old = slots;
+        slots = new long[newLength];
+        for (long cluster : old) {
+            if (cluster != FREE) {
+                slots[find(cluster)] = cluster;
+            }
+        }
+    }
+}
