@@ -7,8 +7,7 @@ import java.nio.ByteOrder;
 
 /** Numbers in tables that are made in memory, as the file has them. Any thread. */
 final class BigEndian {
-    private static final VarHandle LONG =
-            MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.BIG_ENDIAN);
+    private static final VarHandle LONG = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.BIG_ENDIAN);
 
     private BigEndian() {}
 

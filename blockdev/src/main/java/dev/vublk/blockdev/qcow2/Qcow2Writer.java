@@ -129,11 +129,10 @@ public final class Qcow2Writer implements AutoCloseable {
     private NewL2Table table(long cluster) throws IOException {
         long index = cluster >>> l2Bits;
         if (index >= L1_MAX_BYTES / L1_ENTRY_BYTES) {
-            throw new IOException(file.name() + ": a disk of this size needs larger clusters than "
-                    + clusterBytes() + " bytes");
+            throw new IOException(
+                    file.name() + ": a disk of this size needs larger clusters than " + clusterBytes() + " bytes");
         }
-        return openTables.computeIfAbsent(
-                (int) index, i -> new NewL2Table(i, clusterBytes(), template.l2EntryBytes()));
+        return openTables.computeIfAbsent((int) index, i -> new NewL2Table(i, clusterBytes(), template.l2EntryBytes()));
     }
 
     private void decide(long cluster, int count, List<NewL2Table> complete) throws IOException {
@@ -191,8 +190,8 @@ public final class Qcow2Writer implements AutoCloseable {
         write(rest);
         long coverage = template.l1EntryCoverageBytes();
         int entries = Math.toIntExact(sizeBytes / coverage + (sizeBytes % coverage == 0 ? 0 : 1));
-        byte[] table = new byte[Math.max(1, (entries * L1_ENTRY_BYTES + clusterBytes() - 1) >>> clusterBits)
-                << clusterBits];
+        byte[] table =
+                new byte[Math.max(1, (entries * L1_ENTRY_BYTES + clusterBytes() - 1) >>> clusterBits) << clusterBits];
         BigEndian.putAll(table, l1, Math.min(l1Count, entries));
         long l1Offset = clusters.allocate(table.length >>> clusterBits) << clusterBits;
         file.write(table, l1Offset);

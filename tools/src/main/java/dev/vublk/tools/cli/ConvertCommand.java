@@ -47,7 +47,10 @@ final class ConvertCommand implements Callable<Integer> {
     @Parameters(index = "1", paramLabel = "TARGET", description = "Image file, block device, or - for standard output.")
     private String target = "";
 
-    @Option(names = "-f", paramLabel = "FORMAT", description = "Format of SOURCE: raw, qcow2, or auto (default): as it looks.")
+    @Option(
+            names = "-f",
+            paramLabel = "FORMAT",
+            description = "Format of SOURCE: raw, qcow2, or auto (default): as it looks.")
     private String sourceFormat = "auto";
 
     @Option(names = "-O", paramLabel = "FORMAT", description = "Format of TARGET: raw (default) or qcow2.")
@@ -56,9 +59,10 @@ final class ConvertCommand implements Callable<Integer> {
     @Option(
             names = "-o",
             paramLabel = "KEY=VALUE,...",
-            description = "Options of TARGET's format; ',,' is a comma. raw: preallocation=off|falloc|full. qcow2: cluster_size,"
-                    + " compat=0.10|1.1, compression_type=zlib|zstd, refcount_bits, extended_l2, lazy_refcounts,"
-                    + " backing_file, backing_fmt.")
+            description =
+                    "Options of TARGET's format; ',,' is a comma. raw: preallocation=off|falloc|full. qcow2: cluster_size,"
+                            + " compat=0.10|1.1, compression_type=zlib|zstd, refcount_bits, extended_l2, lazy_refcounts,"
+                            + " backing_file, backing_fmt.")
     private List<String> formatOptions = new ArrayList<>();
 
     @Option(
@@ -82,8 +86,9 @@ final class ConvertCommand implements Callable<Integer> {
     @Option(
             names = "--compress",
             paramLabel = "TYPE[:LEVEL]",
-            description = "Compress with zlib or zstd, at a level: the clusters of a qcow2 image, or a raw one as a stream that"
-                    + " gzip -d or zstd -d unpacks.")
+            description =
+                    "Compress with zlib or zstd, at a level: the clusters of a qcow2 image, or a raw one as a stream that"
+                            + " gzip -d or zstd -d unpacks.")
     private @Nullable String compressType;
 
     @Option(
@@ -95,7 +100,8 @@ final class ConvertCommand implements Callable<Integer> {
 
     @Option(
             names = "-n",
-            description = "TARGET exists and is written into; it is not whole when this fails. So are block devices always.")
+            description =
+                    "TARGET exists and is written into; it is not whole when this fails. So are block devices always.")
     private boolean existing;
 
     @Option(
@@ -105,8 +111,9 @@ final class ConvertCommand implements Callable<Integer> {
 
     @Option(
             names = "--resume",
-            description = "Go on where a conversion of the same SOURCE to the same TARGET was interrupted, and leave what goes on"
-                    + " when this one is. For raw targets.")
+            description =
+                    "Go on where a conversion of the same SOURCE to the same TARGET was interrupted, and leave what goes on"
+                            + " when this one is. For raw targets.")
     private boolean resume;
 
     @Option(
@@ -115,22 +122,41 @@ final class ConvertCommand implements Callable<Integer> {
             description = "Where --resume keeps how far it is: by default beside TARGET; needed for a device.")
     private @Nullable String journal;
 
-    @Option(names = "-S", paramLabel = "SIZE", converter = SizeConverter.class,
+    @Option(
+            names = "-S",
+            paramLabel = "SIZE",
+            converter = SizeConverter.class,
             description = "Look for zeroes in units of this size; 0 stores everything (default 4K).")
     private long zeroUnit = 4096;
 
-    @Option(names = {"-m", "--threads"}, paramLabel = "N", description = "Threads (default: processors).")
+    @Option(
+            names = {"-m", "--threads"},
+            paramLabel = "N",
+            description = "Threads (default: processors).")
     private int threads = Math.min(THREADS_MAX, Runtime.getRuntime().availableProcessors());
 
-    @Option(names = {"-r", "--rate-limit"}, paramLabel = "SIZE", converter = SizeConverter.class,
+    @Option(
+            names = {"-r", "--rate-limit"},
+            paramLabel = "SIZE",
+            converter = SizeConverter.class,
             description = "Copy at most so many bytes a second.")
     private long bytesPerSecond;
 
-    @Option(names = {"-U", "--force-share"}, description = "Read SOURCE without regard to locks; what is written to it meanwhile tears the copy.")
+    @Option(
+            names = {"-U", "--force-share"},
+            description = "Read SOURCE without regard to locks; what is written to it meanwhile tears the copy.")
     private boolean forceShare;
 
-    @Option(names = {"--salvage", "--skip-broken-sectors"}, description = "Sectors that cannot be read become zeroes.")
+    @Option(
+            names = {"--salvage", "--skip-broken-sectors"},
+            description = "Sectors that cannot be read become zeroes.")
     private boolean salvage;
+
+    @Option(names = "--stats", description = "Tell at the end what was done: blocks, throughput, CPU time.")
+    private boolean stats;
+
+    @Option(names = "--json", description = "Print --stats as JSON.")
+    private boolean json;
 
     @Mixin
     private final ProgressOptions progress = new ProgressOptions();
@@ -152,14 +178,15 @@ final class ConvertCommand implements Callable<Integer> {
         PrintWriter err = spec.commandLine().getErr();
         Conversion conversion = new Conversion(options);
         ProgressOptions.Kind kind = progress.kind();
-        PrintWriter display = kind == ProgressOptions.Kind.JSON && !options.target().equals("-")
-                ? spec.commandLine().getOut()
-                : err;
+        PrintWriter display = kind == ProgressOptions.Kind.JSON ? out(options) : err;
         Interruption interruption = new Interruption();
         try (Interruption.Listening listening = interruption.listen(conversion::cancel);
                 ProgressDisplay shown = new ProgressDisplay(conversion, kind, display)) {
             conversion.run();
             shown.finish();
+            if (stats || json) {
+                out(options).println(json ? ConversionReport.json(conversion) : ConversionReport.text(conversion));
+            }
         } catch (IllegalArgumentException e) {
             throw new ParameterException(spec.commandLine(), String.valueOf(e.getMessage()), e);
         } catch (IOException e) {
@@ -173,6 +200,13 @@ final class ConvertCommand implements Callable<Integer> {
                     + " bytes could not be read and are zeroes in " + target);
         }
         return interruption.signal() == 0 ? 0 : 128 + interruption.signal();
+    }
+
+    /** Where programs read: not where the image goes. */
+    private PrintWriter out(ConversionOptions options) {
+        return options.target().equals("-")
+                ? spec.commandLine().getErr()
+                : spec.commandLine().getOut();
     }
 
     private ConversionOptions options() {

@@ -22,9 +22,10 @@ final class ProgressOptions {
             names = "--progress",
             paramLabel = "KIND",
             defaultValue = "auto",
-            description = "How to show progress: tty (a bar on standard error), json (an object a line on standard output,"
-                    + " or on standard error when the image goes to standard output), none, or auto: tty if standard error"
-                    + " is a terminal (default auto).")
+            description =
+                    "How to show progress: tty (a bar on standard error), json (an object a line on standard output,"
+                            + " or on standard error when the image goes to standard output), none, or auto: tty if standard error"
+                            + " is a terminal (default auto).")
     private Kind kind = Kind.AUTO;
 
     Kind kind() {

@@ -35,7 +35,8 @@ final class Backing implements AutoCloseable {
         Path path = Path.of(target).toAbsolutePath().resolveSibling(name);
         String format = header.backingFormat();
         if (format == null) {
-            throw new IllegalArgumentException("backing_fmt is missing: what is the format of " + name + "? (-F raw|qcow2)");
+            throw new IllegalArgumentException(
+                    "backing_fmt is missing: what is the format of " + name + "? (-F raw|qcow2)");
         }
         BlockOptions options = BlockOptions.of(path.toString())
                 .withReadOnly(true)

@@ -95,8 +95,7 @@ final class ChannelTarget implements ImageTarget {
     private final class Channel {
         private final BlockChannel blocks = driver.openChannel(new ThreadIoContext());
         private final long iovec = NativeMemory.allocateZeroed(Iovec.SIZE_BYTES);
-        private final long rangeBytesMax =
-                Math.max(1 << 20, driver.limits().maxWriteZeroesBytes()) & -UNIT_BYTES;
+        private final long rangeBytesMax = Math.max(1 << 20, driver.limits().maxWriteZeroesBytes()) & -UNIT_BYTES;
 
         private void write(long offset, long address, long length) throws IOException {
             Iovec.set(iovec, address, length);

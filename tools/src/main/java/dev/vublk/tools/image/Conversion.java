@@ -10,6 +10,7 @@ import dev.vublk.tools.image.ConversionOptions.Compression;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Objects;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
@@ -43,6 +44,11 @@ public final class Conversion {
         return progress;
     }
 
+    /** How far it is, when it has begun. Any thread. */
+    public CopyProgress startedProgress() {
+        return Objects.requireNonNull(progress, "not begun");
+    }
+
     /** What the codec engine has done; null where nothing is compressed. Any thread. */
     public @Nullable CodecStats codecStats() {
         return stats.get();
@@ -71,8 +77,7 @@ public final class Conversion {
         boolean qcow2 = options.targetFormat().equals("qcow2");
         Qcow2Header header = qcow2 ? Qcow2Options.header(options.targetOptions()) : null;
         int unitBytes = header == null ? RawTarget.UNIT_BYTES : header.clusterBytes();
-        int chunkBytes =
-                qcow2 && options.compression() != null ? unitBytes : Math.max(CHUNK_BYTES, unitBytes);
+        int chunkBytes = qcow2 && options.compression() != null ? unitBytes : Math.max(CHUNK_BYTES, unitBytes);
         ResumeJournal journal = options.resume() ? Resumption.journal(options) : null;
         long startBytes = journal == null ? 0 : journal.startBytes();
         try (ImageSource source = Sources.open(options, chunkBytes, unitBytes, startBytes, broken);
@@ -111,17 +116,12 @@ public final class Conversion {
     }
 
     private void copy(
-            ImageSource source,
-            ImageTarget target,
-            Backing backing,
-            @Nullable Checkpoints checkpoints,
-            long startBytes)
+            ImageSource source, ImageTarget target, Backing backing, @Nullable Checkpoints checkpoints, long startBytes)
             throws IOException {
         CopyProgress counters = new CopyProgress(source.sizeBytes());
         counters.resumedAt(startBytes);
         // The codec engine looks for zeroes itself, once.
-        int zeroUnit =
-                options.compression() == null ? Math.min(options.zeroUnitBytes(), target.unitBytes()) : 0;
+        int zeroUnit = options.compression() == null ? Math.min(options.zeroUnitBytes(), target.unitBytes()) : 0;
         CopyRules rules = new CopyRules(
                 options.threadCount(),
                 new RateLimit(options.bytesPerSecond()),
@@ -143,8 +143,7 @@ public final class Conversion {
         if (compression == null || !(target instanceof BlockSink sink)) {
             return new ParallelCopy(source, target, rules, counters);
         }
-        CodecSettings settings = CodecSettings.of(
-                        codec(compression), rules.threadCount(), source.chunkBytes())
+        CodecSettings settings = CodecSettings.of(codec(compression), rules.threadCount(), source.chunkBytes())
                 .withBusyPolicy(compression.storesWhenBusy() ? BusyPolicy.STORE : BusyPolicy.WAIT);
         CompressingCopy compressing = new CompressingCopy(
                 source,

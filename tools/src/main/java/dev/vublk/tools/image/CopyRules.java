@@ -12,7 +12,11 @@ import org.jspecify.annotations.Nullable;
  * @param filters what is done to each piece; one filter for each thread
  * @param checkpoints keeps how far it is; null when nobody wants to go on later
  */
-record CopyRules(int threadCount, RateLimit rate, Supplier<PieceFilter> filters, @Nullable Checkpoints checkpoints) {
+record CopyRules(
+        int threadCount,
+        RateLimit rate,
+        Supplier<PieceFilter> filters,
+        @Nullable Checkpoints checkpoints) {
     PieceFilter openFilter() {
         return filters.get();
     }

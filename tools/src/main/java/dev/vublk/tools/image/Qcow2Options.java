@@ -39,8 +39,9 @@ final class Qcow2Options {
         int order = refcountOrder(options.value("refcount_bits", "16"));
         boolean lazy = options.isOn("lazy_refcounts");
         if (version == VERSION_2 && (extended || lazy || compression != COMPRESSION_ZLIB || order != 4)) {
-            throw new IllegalArgumentException("compat=0.10 has neither extended_l2, lazy_refcounts, compression_type=zstd"
-                    + " nor refcount_bits other than 16");
+            throw new IllegalArgumentException(
+                    "compat=0.10 has neither extended_l2, lazy_refcounts, compression_type=zstd"
+                            + " nor refcount_bits other than 16");
         }
         Qcow2Header.Builder header = Qcow2Header.newImage(0)
                 .version(version)
@@ -73,8 +74,8 @@ final class Qcow2Options {
         int bits = Long.numberOfTrailingZeros(bytes);
         int least = extended ? EXTENDED_L2_CLUSTER_BITS_MIN : CLUSTER_BITS_MIN;
         if (Long.bitCount(bytes) != 1 || bits < least || bits > CLUSTER_BITS_MAX) {
-            throw new IllegalArgumentException("cluster_size: '" + text + "' is no power of two between "
-                    + (1 << least) + " and " + (1 << CLUSTER_BITS_MAX));
+            throw new IllegalArgumentException("cluster_size: '" + text + "' is no power of two between " + (1 << least)
+                    + " and " + (1 << CLUSTER_BITS_MAX));
         }
         return bits;
     }

@@ -43,11 +43,16 @@ final class Resumption {
                 line.append(' ').append(facts.get(key));
             }
         }
-        return line.append(' ').append(options.sourceType())
-                .append(' ').append(options.snapshot())
-                .append(" to ").append(target)
-                .append(' ').append(options.zeroUnitBytes() == 0)
-                .append(' ').append(options.targetOptions().value("preallocation", "off"))
+        return line.append(' ')
+                .append(options.sourceType())
+                .append(' ')
+                .append(options.snapshot())
+                .append(" to ")
+                .append(target)
+                .append(' ')
+                .append(options.zeroUnitBytes() == 0)
+                .append(' ')
+                .append(options.targetOptions().value("preallocation", "off"))
                 .toString()
                 .replaceAll("\\R", "?");
     }

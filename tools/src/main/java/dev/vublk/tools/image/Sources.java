@@ -15,7 +15,8 @@ final class Sources {
     private Sources() {}
 
     /** @param startBytes where to begin, a multiple of {@code chunkBytes} */
-    static ImageSource open(ConversionOptions options, int chunkBytes, int unitBytes, long startBytes, BrokenSectors broken)
+    static ImageSource open(
+            ConversionOptions options, int chunkBytes, int unitBytes, long startBytes, BrokenSectors broken)
             throws IOException {
         if (options.source().equals("-") || options.sourceType() == ImageType.AUTO && isCompressed(options.source())) {
             return StreamSource.open(options.source(), options.sourceType() == ImageType.AUTO, chunkBytes, unitBytes);

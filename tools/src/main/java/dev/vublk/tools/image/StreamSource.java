@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.tools.image;
 
+import com.github.luben.zstd.ZstdInputStreamNoFinalizer;
 import java.io.FileDescriptor;
 import java.io.FileInputStream;
 import java.io.IOException;
@@ -10,7 +11,6 @@ import java.nio.ByteBuffer;
 import java.nio.channels.Channels;
 import java.nio.channels.ReadableByteChannel;
 import java.util.zip.GZIPInputStream;
-import com.github.luben.zstd.ZstdInputStreamNoFinalizer;
 
 /** A raw disk that comes as a stream of bytes, perhaps compressed; how large it is shows at its end. */
 final class StreamSource implements ImageSource {

@@ -63,7 +63,8 @@ final class Targets implements AutoCloseable {
             device = opened;
             return qcow2(opened, false);
         }
-        TargetFile created = options.resume() ? TargetFile.resume(options.target()) : TargetFile.create(options.target());
+        TargetFile created =
+                options.resume() ? TargetFile.resume(options.target()) : TargetFile.create(options.target());
         file = created;
         if (header != null) {
             return qcow2(created.file(), true);
@@ -97,9 +98,8 @@ final class Targets implements AutoCloseable {
     }
 
     private BlockDriver openExisting() throws IOException {
-        ImageType type = options.existing()
-                ? ImageType.valueOf(options.targetFormat().toUpperCase(Locale.ROOT))
-                : ImageType.RAW;
+        ImageType type =
+                options.existing() ? ImageType.valueOf(options.targetFormat().toUpperCase(Locale.ROOT)) : ImageType.RAW;
         return BlockDrivers.open(
                 BlockOptions.of(options.target()).withType(type).withEngine(IoEngine.THREADS));
     }

@@ -149,7 +149,18 @@ class ConvertCommandTest {
     @Test
     void shouldStoreBlocksWhenThreadsAreBusy() throws Exception {
         randomImage("a.img");
-        convertWell("-f", "raw", "-O", "qcow2", "--compress", "zlib:9", "--when-busy=store", "-m", "1", path("a.img"), path("b.qcow2"));
+        convertWell(
+                "-f",
+                "raw",
+                "-O",
+                "qcow2",
+                "--compress",
+                "zlib:9",
+                "--when-busy=store",
+                "-m",
+                "1",
+                path("a.img"),
+                path("b.qcow2"));
         assertSame("a.img", "raw", "b.qcow2", "qcow2");
         assertClean("b.qcow2");
     }
@@ -166,8 +177,8 @@ class ConvertCommandTest {
         convertWell(arguments.toArray(String[]::new));
         assertSame("a.img", "raw", "b.qcow2", "qcow2");
         assertClean("b.qcow2");
-        JsonNode check = new ObjectMapper()
-                .readTree(HostCommand.run("qemu-img", "check", "--output=json", path("b.qcow2")));
+        JsonNode check =
+                new ObjectMapper().readTree(HostCommand.run("qemu-img", "check", "--output=json", path("b.qcow2")));
         assertThat(check.path("allocated-clusters").asLong())
                 .as("clusters with data of their own")
                 .isLessThan(check.path("total-clusters").asLong() / 2);
@@ -189,7 +200,8 @@ class ConvertCommandTest {
         RandomImage.create(directory.resolve("a.img"), random, 512 * (1 + random.nextInt(8192)));
         convertWell("-f", "raw", "--compress", program, path("a.img"), path("b.packed"));
         HostCommand.run("sh", "-c", program + " -dc '" + path("b.packed") + "' > '" + path("c.img") + "'");
-        assertThat(Files.mismatch(directory.resolve("a.img"), directory.resolve("c.img"))).isEqualTo(-1);
+        assertThat(Files.mismatch(directory.resolve("a.img"), directory.resolve("c.img")))
+                .isEqualTo(-1);
     }
 
     @ParameterizedTest
@@ -290,7 +302,8 @@ class ConvertCommandTest {
         Files.createLink(directory.resolve("b.img"), source);
         for (String target : new String[] {"a.img", "b.img"}) {
             for (String format : new String[] {"raw", "qcow2"}) {
-                assertThat(convertBadly("-U", "-f", "raw", "-O", format, path("a.img"), path(target)).err())
+                assertThat(convertBadly("-U", "-f", "raw", "-O", format, path("a.img"), path(target))
+                                .err())
                         .isEqualTo("vublk: " + path(target) + ": is the source itself\n");
             }
         }
@@ -315,8 +328,8 @@ class ConvertCommandTest {
     @Test
     void shouldLeaveNothingBehindOnAFullDisk() throws Exception {
         assumeTrue(HostCommand.run("id", "-u").equals("0"), "mounting needs root");
-        try (FileChannel file = FileChannel.open(
-                directory.resolve("a.img"), StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
+        try (FileChannel file =
+                FileChannel.open(directory.resolve("a.img"), StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
             byte[] noise = new byte[4 * MIB];
             random.nextBytes(noise);
             file.write(ByteBuffer.wrap(noise));

@@ -17,8 +17,7 @@ final class RandomImage {
 
     /** Makes an image of so many bytes, which may be any number. */
     static Path create(Path path, Random random, int sizeBytes) throws IOException {
-        try (FileChannel file =
-                FileChannel.open(path, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
+        try (FileChannel file = FileChannel.open(path, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
             int at = 0;
             while (at < sizeBytes) {
                 int length = Math.min(sizeBytes - at, 1 + random.nextInt(PART_BYTES_MAX));
@@ -57,7 +56,8 @@ final class RandomImage {
             case 1 -> Arrays.fill(bytes, (byte) 0);
             case 2, 3 -> random.nextBytes(bytes);
             case 4 -> {
-                byte[] words = "the quick brown fox jumps over the lazy dog, and ".getBytes(java.nio.charset.StandardCharsets.US_ASCII);
+                byte[] words = "the quick brown fox jumps over the lazy dog, and "
+                        .getBytes(java.nio.charset.StandardCharsets.US_ASCII);
                 for (int i = 0; i < length; i++) {
                     bytes[i] = words[(i + i / 997) % words.length];
                 }
