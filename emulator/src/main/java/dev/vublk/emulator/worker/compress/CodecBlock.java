@@ -36,7 +36,9 @@ public final class CodecBlock {
     long sequence;
     int outputBytes;
     Outcome outcome = Outcome.NONE;
-    @Nullable Throwable failure;
+
+    @Nullable
+    Throwable failure;
 
     CodecBlock(int inputBytesMax, int outputBytesMax) {
         input = new CodecBuffer(inputBytesMax);

@@ -30,7 +30,8 @@ final class CodecResults {
     }
 
     /** The submitter: the next result, or null. */
-    @Nullable CodecBlock poll() {
+    @Nullable
+    CodecBlock poll() {
         return ring.poll();
     }
 

@@ -63,13 +63,11 @@ public record CodecSettings(
     }
 
     public CodecSettings withLevel(int newLevel) {
-        return new CodecSettings(
-                codec, newLevel, threads, blockBytes, encodedBytesMax, blocksMax, busyPolicy, ordered);
+        return new CodecSettings(codec, newLevel, threads, blockBytes, encodedBytesMax, blocksMax, busyPolicy, ordered);
     }
 
     public CodecSettings withEncodedBytesMax(int newEncodedBytesMax) {
-        return new CodecSettings(
-                codec, level, threads, blockBytes, newEncodedBytesMax, blocksMax, busyPolicy, ordered);
+        return new CodecSettings(codec, level, threads, blockBytes, newEncodedBytesMax, blocksMax, busyPolicy, ordered);
     }
 
     public CodecSettings withBlocksMax(int newBlocksMax) {
@@ -81,7 +79,6 @@ public record CodecSettings(
     }
 
     public CodecSettings withOrdered(boolean newOrdered) {
-        return new CodecSettings(
-                codec, level, threads, blockBytes, encodedBytesMax, blocksMax, busyPolicy, newOrdered);
+        return new CodecSettings(codec, level, threads, blockBytes, encodedBytesMax, blocksMax, busyPolicy, newOrdered);
     }
 }

@@ -28,7 +28,8 @@ final class ResultOrder {
     }
 
     /** The next one, or null when it has not come. */
-    @Nullable CodecBlock poll() {
+    @Nullable
+    CodecBlock poll() {
         int slot = (int) next & mask;
         CodecBlock block = slots[slot];
         if (block != null) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.emulator.worker.compress;
 
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -9,6 +10,7 @@ import dev.vublk.blockdev.linux.NativeMemory;
 import dev.vublk.emulator.worker.compress.CodecBlock.Outcome;
 import java.util.Random;
 import java.util.concurrent.CountDownLatch;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -44,7 +46,8 @@ class CodecEngineTest {
         CodecSettings settings = CodecSettings.of(BlockCodec.QCOW2_ZLIB, 2, BLOCK_BYTES)
                 .withBusyPolicy(BusyPolicy.STORE)
                 .withBlocksMax(100);
-        try (CodecEngine engine = new CodecEngine(settings, BLOCK_BYTES, BLOCK_BYTES, () -> new WaitingWork(go))) {
+        try (CodecEngine engine =
+                new CodecEngine(settings, BLOCK_BYTES, BLOCK_BYTES, () -> new WaitingWork(go, null))) {
             // Two in work, eight in the rings; the two may or may not have left the rings yet.
             for (int i = 0; i < 20; i++) {
                 submit(engine, i);
@@ -121,7 +124,9 @@ class CodecEngineTest {
                             right++;
                             engine.release(result);
                         } catch (IllegalStateException e) {
-                            assertThat(e).hasMessageContaining("as it was told").hasCauseInstanceOf(ArithmeticException.class);
+                            assertThat(e)
+                                    .hasMessageContaining("as it was told")
+                                    .hasCauseInstanceOf(ArithmeticException.class);
                             failed++;
                         }
                     } while (last);
@@ -153,8 +158,7 @@ class CodecEngineTest {
         CodecSettings settings = CodecSettings.of(BlockCodec.QCOW2_ZLIB, 2, BLOCK_BYTES);
         try (CodecEngine engine = new CodecEngine(settings, 64, 64, QuickWork::new)) {
             for (int i = 0; i < 20_000; i++) {
-                CodecBlock block = engine.tryAcquire();
-                assertThat(block).isNotNull();
+                CodecBlock block = requireNonNull(engine.tryAcquire());
                 block.setTag(i);
                 engine.submit(block);
                 CodecBlock result = engine.take();
@@ -173,8 +177,7 @@ class CodecEngineTest {
     }
 
     private static void submit(CodecEngine engine, long tag) {
-        CodecBlock block = engine.tryAcquire();
-        assertThat(block).isNotNull();
+        CodecBlock block = requireNonNull(engine.tryAcquire());
         NativeMemory.zero(block.input().address(), BLOCK_BYTES);
         NativeMemory.putLong(block.input().address(), tag + 1);
         block.setInput(BLOCK_BYTES);
@@ -202,17 +205,17 @@ class CodecEngineTest {
     /** Waits until it may go on; the submitter need not. */
     private static final class WaitingWork implements BlockWork {
         private final CountDownLatch go;
-        private final Thread[] exempt;
+        private final @Nullable Thread exempt;
         private final BlockWork work = new QuickWork();
 
-        WaitingWork(CountDownLatch go, Thread... exempt) {
+        WaitingWork(CountDownLatch go, @Nullable Thread exempt) {
             this.go = go;
             this.exempt = exempt;
         }
 
         @Override
         public void process(CodecBlock block) {
-            if (exempt.length == 0 || Thread.currentThread() != exempt[0]) {
+            if (!Thread.currentThread().equals(exempt)) {
                 try {
                     go.await();
                 } catch (InterruptedException e) {

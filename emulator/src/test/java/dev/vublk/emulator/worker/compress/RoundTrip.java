@@ -58,10 +58,7 @@ final class RoundTrip implements AutoCloseable {
         assertThat(sum).as(name).isEqualTo((long) blocks * (blocks - 1)); // each number once on either side
         CodecStats stats = encoder.stats();
         assertThat(stats.blocks()).as(name).isEqualTo(blocks);
-        assertThat(stats.zeroBlocks()
-                        + stats.compressedBlocks()
-                        + stats.incompressibleBlocks()
-                        + stats.busyBlocks())
+        assertThat(stats.zeroBlocks() + stats.compressedBlocks() + stats.incompressibleBlocks() + stats.busyBlocks())
                 .as(name)
                 .isEqualTo(blocks);
         assertThat(stats.busyBlocks() == 0 || settings.busyPolicy() == BusyPolicy.STORE)
@@ -141,12 +138,13 @@ final class RoundTrip implements AutoCloseable {
 
     /** Zeroes, few symbols, repeated numbers, noise. */
     private static byte byteAt(int index, int number) {
-        return (byte) switch (kind(number)) {
-            case 0 -> 0;
-            case 1 -> number + index % 3 + 1;
-            case 2 -> number >>> (index & 3) * 8 | 1;
-            default -> ((index + 1) * 0x9E3779B1 ^ number * 0x85EBCA6B) >>> 24 | 1;
-        };
+        return (byte)
+                switch (kind(number)) {
+                    case 0 -> 0;
+                    case 1 -> number + index % 3 + 1;
+                    case 2 -> (number >>> ((index & 3) * 8)) | 1;
+                    default -> (((index + 1) * 0x9E3779B1 ^ number * 0x85EBCA6B) >>> 24) | 1;
+                };
     }
 
     @Override
