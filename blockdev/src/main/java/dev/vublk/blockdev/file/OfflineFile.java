@@ -3,9 +3,6 @@ package dev.vublk.blockdev.file;
 
 import dev.vublk.blockdev.BlockOpenException;
 import dev.vublk.blockdev.BlockOptions;
-import dev.vublk.blockdev.BlockOptions.CacheMode;
-import dev.vublk.blockdev.BlockOptions.IoEngine;
-import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.blockdev.linux.BlockDeviceIoctl;
 import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.linux.FileStatus;
@@ -58,7 +55,7 @@ public class OfflineFile implements AutoCloseable {
                     + (writable ? "reading and writing: " : "reading: ") + Errno.describe(fd));
         }
         try {
-            ImageLock.acquire(fd, options(path, writable, forceShare));
+            ImageLock.acquire(fd, BlockOptions.of(path).withReadOnly(!writable).withForceShare(forceShare));
         } catch (Throwable failure) {
             PosixFile.close(fd);
             throw failure;
@@ -77,11 +74,6 @@ public class OfflineFile implements AutoCloseable {
         if (kind != Kind.REGULAR_FILE && kind != Kind.BLOCK_DEVICE) {
             throw new BlockOpenException(path + ": is " + kind + ", not a regular file or a block device");
         }
-    }
-
-    private static BlockOptions options(String path, boolean writable, boolean forceShare) {
-        return new BlockOptions(
-                path, !writable, CacheMode.WRITEBACK, IoEngine.THREADS, true, 0, Locking.ON, false, forceShare);
     }
 
     /** What messages call it: its path. */

@@ -41,7 +41,7 @@ final class CheckFindings {
 
     void lowRefcount(long cluster, long refcount, long references) {
         lowRefcounts++;
-        error("cluster " + cluster + " refcount=" + Long.toUnsignedString(refcount) + " reference=" + references);
+        error("cluster " + cluster + " refcount=" + refcount + " reference=" + references);
     }
 
     /** Whether some entry names nothing that there can be: what it named once may look like a leak now. */
@@ -52,8 +52,7 @@ final class CheckFindings {
     void leak(long cluster, long refcount, long references) {
         leaks++;
         if (told < TOLD_MAX) {
-            tell("Leaked cluster " + cluster + " refcount=" + Long.toUnsignedString(refcount) + " reference="
-                    + references);
+            tell("Leaked cluster " + cluster + " refcount=" + refcount + " reference=" + references);
         }
     }
 

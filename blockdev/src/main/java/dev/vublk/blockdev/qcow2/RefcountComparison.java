@@ -54,10 +54,9 @@ final class RefcountComparison {
     private void run(Action action) throws IOException {
         for (int block = 0; block < stored.tableSize(); block++) {
             long first = (long) block << stored.blockBits();
-            long offset = stored.blockOffset(block);
-            if (offset == 0) {
+            if (stored.blockOffset(block) == 0) {
                 withoutBlock(first, first + blockClusters, action);
-            } else if (first < clusterCount || counts.count(offset >> clusterBits) == 1) {
+            } else if (first < clusterCount || !stored.isDistrusted(block)) {
                 // Behind the end, a block that the table names a million times is not looked at a million times.
                 withBlock(block, first, action);
             }
@@ -92,18 +91,18 @@ final class RefcountComparison {
         boolean changed = false;
         for (int i = 0; i < blockClusters; i++) {
             long cluster = first + i;
-            if ((i & 7) == 0 && counts.isEightUnused(cluster) && RefcountBlock.areEightZero(address, i, order)) {
+            if ((i & 7) == 0 && counts.isEightUnused(cluster) && RefcountEntries.areEightZero(address, order, i)) {
                 i += 7;
                 continue;
             }
-            long refcount = RefcountBlock.get(address, i, order);
+            long refcount = RefcountEntries.get(address, order, i);
             long references = counts.count(cluster);
             switch (action) {
                 case TELL -> tell(cluster, refcount, references);
                 case RAISE, LOWER -> {
-                    int compared = Long.compareUnsigned(refcount, references);
+                    int compared = Long.compare(refcount, references);
                     if (action == Action.RAISE ? compared < 0 : compared > 0) {
-                        RefcountBlock.set(address, i, order, references);
+                        RefcountEntries.set(address, order, i, references);
                         changed = true;
                     }
                 }
@@ -118,7 +117,7 @@ final class RefcountComparison {
         if (refcount != 0 || references != 0) {
             reaches(cluster);
         }
-        int compared = Long.compareUnsigned(refcount, references);
+        int compared = Long.compare(refcount, references);
         if (compared < 0) {
             findings.lowRefcount(cluster, refcount, references);
         } else if (compared > 0) {

@@ -132,7 +132,7 @@ final class RefcountRebuild {
             for (long cluster = counts.nextCounted(first, end);
                     cluster < end;
                     cluster = counts.nextCounted(cluster + 1, end)) {
-                RefcountBlock.set(buffer, (int) (cluster - first), header.refcountOrder(), counts.count(cluster));
+                RefcountEntries.set(buffer, header.refcountOrder(), (int) (cluster - first), counts.count(cluster));
             }
             file.write(buffer, offset, header.clusterBytes());
         } finally {

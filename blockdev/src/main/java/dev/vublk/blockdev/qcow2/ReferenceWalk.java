@@ -45,7 +45,7 @@ final class ReferenceWalk implements AutoCloseable {
         clusterBits = header.clusterBits();
         clusterBytes = header.clusterBytes();
         entryBytes = header.l2EntryBytes();
-        refcountMax = RefcountBlock.max(header.refcountOrder());
+        refcountMax = RefcountEntries.max(header.refcountOrder());
         l2Buffer = NativeMemory.allocateZeroed(clusterBytes);
     }
 
@@ -68,25 +68,28 @@ final class ReferenceWalk implements AutoCloseable {
         walkBitmaps();
     }
 
-    /** Counts a reference to each cluster of a range. */
-    private void count(long offset, long lengthBytes, Role role) {
+    /** Counts a reference to each cluster of a range; whether that was possible. */
+    private boolean count(long offset, long lengthBytes, Role role) {
         if (lengthBytes <= 0) {
-            return;
+            return true;
         }
         // The last cluster may be there in part only. Nothing overflows: offsets have 56 bits, 62 when compressed.
         if (offset + lengthBytes - fileBytes >= clusterBytes) {
             findings.error("reference beyond the end of the file: offset 0x%x, %d bytes, the file has %d"
                     .formatted(offset, lengthBytes, fileBytes));
-            return;
+            return false;
         }
+        boolean counted = true;
         long last = (offset + lengthBytes - 1) >> clusterBits;
         for (long cluster = offset >> clusterBits; cluster <= last; cluster++) {
-            if (refcountMax > 0 && counts.count(cluster) >= refcountMax) {
+            if (counts.count(cluster) >= refcountMax) {
                 findings.error("cluster %d is referred to more often than a refcount can say".formatted(cluster));
-                continue;
+                counted = false;
+            } else {
+                counts.add(cluster, role);
             }
-            counts.add(cluster, role);
         }
+        return counted;
     }
 
     private void walkL1(long offset, int size, boolean active) throws IOException {
@@ -153,15 +156,12 @@ final class ReferenceWalk implements AutoCloseable {
                 }
                 continue;
             }
-            if (walkAllocated(entry, bitmap, offset, active)) {
-                if (active) {
-                    findings.allocatedClusters++;
-                    if (expectedOffset != 0 && offset != expectedOffset) {
-                        findings.fragmentedClusters++;
-                    }
-                }
-                expectedOffset = offset + clusterBytes;
+            walkAllocated(entry, bitmap, offset, active);
+            if (active) {
+                findings.allocatedClusters++;
+                findings.fragmentedClusters += expectedOffset != 0 && offset != expectedOffset ? 1 : 0;
             }
+            expectedOffset = offset + clusterBytes;
         }
     }
 
@@ -191,24 +191,19 @@ final class ReferenceWalk implements AutoCloseable {
         }
     }
 
-    /** Whether the entry makes enough sense to be counted as an allocated cluster. */
-    private boolean walkAllocated(long entry, long bitmap, long offset, boolean active) throws IOException {
-        boolean counted = true;
+    private void walkAllocated(long entry, long bitmap, long offset, boolean active) throws IOException {
         if (((bitmap >>> 32) & bitmap & SUBCLUSTERS_ALLOCATED) != 0) {
             findings.error("offset 0x%x: subclusters are allocated and zero at once: %x".formatted(offset, bitmap));
-            counted = false;
-        } else {
-            if ((offset & clusterBytes - 1) != 0) {
-                findings.error("offset 0x%x of a cluster is not where one begins".formatted(offset));
-            }
-            if (!header.hasDataFile()) {
-                count(offset, clusterBytes, Role.DATA);
-            }
+        }
+        if ((offset & (clusterBytes - 1)) != 0) {
+            findings.error("offset 0x%x of a cluster is not where one begins".formatted(offset));
+        }
+        if (!header.hasDataFile()) {
+            count(offset, clusterBytes, Role.DATA);
         }
         if (active) {
             checkCopied("cluster", entry, header.hasDataFile() ? 1 : stored.refcount(offset >> clusterBits));
         }
-        return counted;
     }
 
     private void checkCopied(String what, long entry, long refcount) {
@@ -308,12 +303,15 @@ final class ReferenceWalk implements AutoCloseable {
             findings.error("refcount block %d is outside of the file: 0x%x".formatted(block, offset));
         } else {
             long cluster = offset >> clusterBits;
-            count(offset, clusterBytes, Role.METADATA);
-            if (counts.count(cluster) == 1) {
+            boolean counted = count(offset, clusterBytes, Role.METADATA);
+            if (counted && counts.count(cluster) == 1) {
                 return;
             }
-            findings.error("refcount block %d is referred to %d times".formatted(block, counts.count(cluster)));
+            if (counted) {
+                findings.error("refcount block %d is referred to %d times".formatted(block, counts.count(cluster)));
+            }
         }
+        stored.distrust(block);
         findings.mustRebuild = true;
     }
 

@@ -8,6 +8,7 @@ import dev.vublk.blockdev.file.OfflineFile;
 import dev.vublk.blockdev.linux.NativeMemory;
 import java.io.IOException;
 import java.util.Arrays;
+import java.util.BitSet;
 
 /**
  * The refcounts that an image file has, for a check: the whole table, and some blocks of it, read when they are needed. Whatever
@@ -28,6 +29,7 @@ final class StoredRefcounts implements AutoCloseable {
     private final int order;
     private final int blockBits;
     private final long[] table;
+    private final BitSet distrusted = new BitSet();
     private final long[] slotBlock;
     private final long[] slotAddress;
 
@@ -74,6 +76,15 @@ final class StoredRefcounts implements AutoCloseable {
         return table[block] & REFCOUNT_TABLE_OFFSET_MASK;
     }
 
+    /** Notes that a block is not where one may be, or is something else as well. */
+    void distrust(int block) {
+        distrusted.set(block);
+    }
+
+    boolean isDistrusted(int block) {
+        return distrusted.get(block);
+    }
+
     /** A block's number is {@code cluster >> blockBits}. */
     int blockBits() {
         return blockBits;
@@ -89,7 +100,7 @@ final class StoredRefcounts implements AutoCloseable {
         if (address == 0) {
             return UNREADABLE;
         }
-        return RefcountBlock.get(address, (int) (cluster & (1L << blockBits) - 1), order);
+        return RefcountEntries.get(address, order, (int) (cluster & ((1L << blockBits) - 1)));
     }
 
     /** The content of a block that the table names, until the next call; 0 when it is not where a cluster begins. */

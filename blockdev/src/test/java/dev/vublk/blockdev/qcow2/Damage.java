@@ -111,7 +111,8 @@ record Damage(Kind kind, String where) {
         }
 
         /** Where, or null when there is nothing that can be damaged so. */
-        @Nullable String inflict(Kind kind) throws IOException {
+        @Nullable
+        String inflict(Kind kind) throws IOException {
             long clusters = file.sizeBytes() / header.clusterBytes();
             return switch (kind) {
                 case LEAK, REFCOUNT_TOO_HIGH, REFCOUNT_TOO_LOW, REFCOUNT_ZERO, RANDOM_REFCOUNTS -> {
@@ -204,12 +205,12 @@ record Damage(Kind kind, String where) {
                     if (tableIndex(block) * (1L << header.refcountBlockBits()) + index >= clusters) {
                         return null; // QEMU does not look behind the end of the file.
                     }
-                    long old = RefcountBlock.get(buffer, index, order);
+                    long old = RefcountEntries.get(buffer, order, index);
                     Long changed = changed(kind, old, order);
                     if (changed == null) {
                         return null;
                     }
-                    RefcountBlock.set(buffer, index, order, changed);
+                    RefcountEntries.set(buffer, order, index, changed);
                     where.append(" [")
                             .append(index)
                             .append("] ")
@@ -227,10 +228,10 @@ record Damage(Kind kind, String where) {
         private @Nullable Long changed(Kind kind, long old, int order) {
             return switch (kind) {
                 case LEAK -> old == 0 ? 1L : null;
-                case REFCOUNT_TOO_HIGH -> old > 0 && old < RefcountBlock.max(Math.min(order, 5)) ? old + 1 : null;
+                case REFCOUNT_TOO_HIGH -> old > 0 && old < RefcountEntries.max(Math.min(order, 5)) ? old + 1 : null;
                 case REFCOUNT_TOO_LOW -> old > 1 ? old - 1 : null;
                 case REFCOUNT_ZERO -> old > 0 ? 0L : null;
-                default -> random.nextLong() & RefcountBlock.max(order) & Integer.MAX_VALUE;
+                default -> random.nextLong() & RefcountEntries.max(order) & Integer.MAX_VALUE;
             };
         }
 
