@@ -67,16 +67,16 @@ final class AppendedClusters implements AutoCloseable {
 
     /** Counts one more user. */
     void count(long cluster) throws IOException {
-        RefcountBlock.set(block(cluster), index(cluster), order, refcount(cluster) + 1);
+        RefcountEntries.set(block(cluster), order, index(cluster), refcount(cluster) + 1);
     }
 
     /** Whether a cluster can have one more user. */
     boolean canCount(long cluster) throws IOException {
-        return refcount(cluster) != RefcountBlock.max(order);
+        return refcount(cluster) != RefcountEntries.max(order);
     }
 
     private long refcount(long cluster) throws IOException {
-        return RefcountBlock.get(block(cluster), index(cluster), order);
+        return RefcountEntries.get(block(cluster), order, index(cluster));
     }
 
     private int index(long cluster) {
