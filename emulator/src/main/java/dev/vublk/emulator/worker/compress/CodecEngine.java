@@ -119,7 +119,7 @@ public final class CodecEngine implements AutoCloseable {
         drain();
         if (settings.busyPolicy() == BusyPolicy.WAIT) {
             counters.countBySubmitter();
-            submitterWork.process(block);
+            CodecWorker.process(submitterWork, block);
         } else {
             submitterWork.processBusy(block);
         }

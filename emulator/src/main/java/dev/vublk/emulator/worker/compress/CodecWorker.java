@@ -96,11 +96,16 @@ final class CodecWorker implements Runnable {
     }
 
     private void process(CodecBlock block) {
+        process(work, block);
+        results.offer(block);
+    }
+
+    /** Any thread: does the work, and notes in the block what it throws; whoever did it is fit for the next block. */
+    static void process(BlockWork work, CodecBlock block) {
         try {
             work.process(block);
-        } catch (Throwable t) { // It is the submitter's to know; the worker is fit for the next block.
+        } catch (Throwable t) { // The submitter gets it with the result.
             block.failure = t;
         }
-        results.offer(block);
     }
 }
