@@ -59,6 +59,7 @@ gc only:
 
 environment: VUBLK_OPTS   more options for vublk export, such as --iothread-cpus 0
              CLIENT       a command before the client, such as "taskset -c 1"
+             BUILD=no     do not build again what the last such measurement has built
 exit status: 0 all measured, 1 something failed or gc found a collection (a line says what), 2 wrong arguments
 U
 }
@@ -78,8 +79,10 @@ wrong() {
 run_class() {
   local java_home classpath=$here/../tools/target/bench.cp
   java_home=$("$here/setup-build.sh")
-  (cd "$here/.." && JAVA_HOME=$java_home mvn -q -B -pl tools -am -DskipTests package dependency:build-classpath \
-    -Dmdep.outputFile=target/bench.cp -Dmdep.includeScope=test) || fail "the build failed"
+  if [ "${BUILD:-yes}" != no ] || [ ! -r "$classpath" ]; then
+    (cd "$here/.." && JAVA_HOME=$java_home mvn -q -B -pl tools -am -DskipTests package dependency:build-classpath \
+      -Dmdep.outputFile=target/bench.cp -Dmdep.includeScope=test) || fail "the build failed"
+  fi
   if [ -n "$needs_aot_cache" ]; then
     "$here/aot-cache.sh" >/dev/null || exit 1
   fi

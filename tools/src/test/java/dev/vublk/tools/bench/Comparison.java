@@ -74,6 +74,7 @@ public final class Comparison implements Callable<Integer> {
     private @Nullable Path plots;
 
     @Spec
+    @SuppressWarnings("NullAway.Init") // picocli sets it
     private CommandSpec spec;
 
     private final Medians medians = new Medians();

@@ -96,6 +96,7 @@ public final class GuestComparison implements Callable<Integer> {
     private @Nullable Path plots;
 
     @Spec
+    @SuppressWarnings("NullAway.Init") // picocli sets it
     private CommandSpec spec;
 
     private final Medians medians = new Medians();
@@ -130,7 +131,7 @@ public final class GuestComparison implements Callable<Integer> {
         Path directory = Files.createTempDirectory("vublk-guests");
         List<Path> images = new ArrayList<>();
         try {
-            for (String name : NAMES) {
+            for (String _ : NAMES) {
                 Path home = disk == ComparedDisk.EXT4 ? diskDirectory : Path.of("/dev/shm");
                 Path image = Files.createTempFile(home, "vublk-guests", ".img");
                 images.add(image);
@@ -144,7 +145,7 @@ public final class GuestComparison implements Callable<Integer> {
                             NAMES.getFirst(), directory, ours, disk.vublk(launcher, images.getFirst(), ours, 1));
                     ComparedServer qsd = ComparedServer.start(
                             NAMES.getLast(), directory, theirs, disk.qemuStorageDaemon(images.getLast(), theirs))) {
-                boot(guest, List.of(vublk, qsd), report);
+                boot(guest, directory, List.of(vublk, qsd), report);
             }
         } finally {
             for (Path image : images) {
@@ -154,7 +155,7 @@ public final class GuestComparison implements Callable<Integer> {
         }
     }
 
-    private void boot(Guest guest, List<ComparedServer> servers, Report report) throws Exception {
+    private void boot(Guest guest, Path directory, List<ComparedServer> servers, Report report) throws Exception {
         Path scripts = launcher.resolveSibling("guest");
         ProcessBuilder command = new ProcessBuilder(
                         scripts.resolve(guest.script).toString(),
@@ -166,9 +167,8 @@ public final class GuestComparison implements Callable<Integer> {
                 .put("GUEST_LIMIT", String.valueOf((int) (BOOT_S + measurements * (timeSeconds + OVERHEAD_S))));
         command.environment().put("GUEST_ENV", "ROUNDS=" + rounds + " RUNTIME=" + timeSeconds);
         // A list of words does not fit into GUEST_ENV.
-        command.environment()
-                .put("GUEST_SHARE", servers.getFirst().socket.getParent().toString());
-        Files.writeString(servers.getFirst().socket.resolveSibling("loads"), String.join(" ", loads));
+        command.environment().put("GUEST_SHARE", directory.toString());
+        Files.writeString(directory.resolve("loads"), String.join(" ", loads));
         Process process = command.start();
         process.getOutputStream().close();
         StringBuilder rest = new StringBuilder();

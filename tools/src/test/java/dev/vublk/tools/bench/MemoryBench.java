@@ -34,6 +34,7 @@ public final class MemoryBench implements Callable<Integer> {
     private @Nullable Path out;
 
     @Spec
+    @SuppressWarnings("NullAway.Init") // picocli sets it
     private CommandSpec spec;
 
     private final Medians medians = new Medians();
@@ -99,7 +100,7 @@ public final class MemoryBench implements Callable<Integer> {
         try (ComparedServer server = ComparedServer.start("vublk", directory, Path.of(sockets.getLast()), command)) {
             double started = mib(server);
             double connected;
-            try (IdleDisks connections = IdleDisks.connect(sockets)) {
+            try (IdleDisks _ = IdleDisks.connect(sockets)) {
                 connected = mib(server);
             }
             if (idle == 0) {

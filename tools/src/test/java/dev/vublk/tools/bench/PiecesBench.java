@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.tools.bench;
 
+import static java.util.Objects.requireNonNull;
+
 import dev.vublk.emulator.virtioblk.RingBench;
 import java.nio.file.Path;
 import java.util.Collection;
@@ -57,6 +59,7 @@ public final class PiecesBench implements Callable<Integer> {
     private @Nullable Path out;
 
     @Spec
+    @SuppressWarnings("NullAway.Init") // picocli sets it
     private CommandSpec spec;
 
     private PiecesBench() {}
@@ -86,7 +89,8 @@ public final class PiecesBench implements Callable<Integer> {
         boolean allocates = false;
         for (RunResult run : results) {
             Result<?> primary = run.getPrimaryResult();
-            double bytes = run.getSecondaryResults().get(ALLOCATED).getScore();
+            double bytes = requireNonNull(run.getSecondaryResults().get(ALLOCATED), ALLOCATED)
+                    .getScore();
             allocates |= bytes >= NOTHING_BYTES;
             report.line(
                     "| %s%s | %.1f | %.1f | %.2f |",

@@ -59,6 +59,7 @@ final class Report {
     void plot(String name, String svg) throws IOException {
         if (plots != null) {
             Files.writeString(Files.createDirectories(plots).resolve(name + ".svg"), svg);
+            line("![%s](%s.svg)%n", name, name);
         }
     }
 

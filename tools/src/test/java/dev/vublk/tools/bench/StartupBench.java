@@ -57,6 +57,7 @@ public final class StartupBench implements Callable<Integer> {
     private @Nullable Path out;
 
     @Spec
+    @SuppressWarnings("NullAway.Init") // picocli sets it
     private CommandSpec spec;
 
     private final Medians medians = new Medians();
