@@ -110,8 +110,12 @@ final class Qcow2Opening {
         if (!chain.add(ImageReference.identity(path))) {
             throw refused("its data file '" + ImageReference.printable(name) + "' is a file of its own chain");
         }
-        return ContainerFile.open(
-                options.withImage(path).withType(ImageType.RAW).withSnapshot(null));
+        try {
+            return ContainerFile.open(
+                    options.withImage(path).withType(ImageType.RAW).withSnapshot(null));
+        } catch (BlockOpenException e) {
+            throw new BlockOpenException(options.image() + ": its data file: " + e.getMessage());
+        }
     }
 
     private @Nullable BlockDriver openBacking(Qcow2Header header) throws BlockOpenException {

@@ -52,16 +52,17 @@ final class ProbingTest {
         new Random(1).nextBytes(before);
         try (TestDisk disk = new TestDisk(TestDisk.options(image, mode), PlainLoop.withRing())) {
             assertThat(disk.write(0, before, false)).isZero();
-            assertThat(disk.write(0, hostileHeader(512), false)).isEqualTo(-Errno.EIO);
-            assertThat(disk.write(0, hostileHeader(1 << 20), true)).isEqualTo(-Errno.EIO);
+            assertThat(disk.write(0, hostileHeader(512), false)).isEqualTo(-Errno.EPERM);
+            assertThat(disk.write(0, hostileHeader(1 << 20), true)).isEqualTo(-Errno.EPERM);
             try (TestVector vector = TestVector.of(1, 1, 1, 509)) {
                 vector.put(hostileHeader(512));
-                assertThat(disk.write(0, vector, false)).as("in pieces").isEqualTo(-Errno.EIO);
+                assertThat(disk.write(0, vector, false)).as("in pieces").isEqualTo(-Errno.EPERM);
             }
             assertThat(disk.read(0, 4096)).as("nothing of it was written").isEqualTo(before);
             assertThat(disk.write(512, hostileHeader(4096), false))
                     .as("elsewhere")
                     .isZero();
+            assertThat(disk.flush()).as("a refused write is no failed one").isZero();
             assertThat(disk.write(0, new byte[3 << 20], false)).isZero();
         }
     }
@@ -72,7 +73,7 @@ final class ProbingTest {
         byte[] sector = Arrays.copyOf(magic.getBytes(StandardCharsets.ISO_8859_1), 512);
         Path image = TestImages.file(directory, 1 << 20);
         try (TestDisk disk = new TestDisk(TestDisk.options(image), PlainLoop.withRing())) {
-            assertThat(disk.write(0, sector, false)).isEqualTo(-Errno.EIO);
+            assertThat(disk.write(0, sector, false)).isEqualTo(-Errno.EPERM);
         }
         Files.write(image, Arrays.copyOf(sector, 1 << 20));
         assertThatThrownBy(() -> BlockDrivers.open(TestDisk.options(image)))
