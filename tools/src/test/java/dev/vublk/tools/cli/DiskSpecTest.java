@@ -266,7 +266,7 @@ class DiskSpecTest {
                 assertThat(e).hasMessageStartingWith("--" + key + ": ").hasMessageNotContaining("no such key");
             }
         }
-        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(35);
+        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(38);
     }
 
     @Test
