@@ -58,8 +58,7 @@ public final class SnapshotKeeper implements AutoCloseable {
     private void keepUnits(long firstUnit, long endUnit) {
         Copy copy = acquireCopy();
         // Readers of these units are waited for, and the others that are about to overwrite them.
-        Range range = snapshot.lock.acquire(
-                lockQueue, firstUnit * UNIT_BYTES, snapshot.unitEnd(endUnit - 1), true);
+        Range range = snapshot.lock.acquire(lockQueue, firstUnit * UNIT_BYTES, snapshot.unitEnd(endUnit - 1), true);
         try {
             long unit = firstUnit;
             while (unit < endUnit && snapshot.failure() == null) {

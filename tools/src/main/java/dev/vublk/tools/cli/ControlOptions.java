@@ -20,8 +20,9 @@ final class ControlOptions {
     @Option(
             names = "--control",
             paramLabel = "PATH",
-            description = "Unix socket (mode 0600) for vublk export-image --from-control: reads a disk's state of one moment"
-                    + " while its guest goes on.")
+            description =
+                    "Unix socket (mode 0600) for vublk export-image --from-control: reads a disk's state of one moment"
+                            + " while its guest goes on.")
     private @Nullable Path path;
 
     @Option(
@@ -34,7 +35,8 @@ final class ControlOptions {
             names = "--snapshot-max",
             paramLabel = "SIZE",
             converter = SizeConverter.class,
-            description = "How much of it; when guests overwrite more, the export of the image fails, and no guest (default 16G).")
+            description =
+                    "How much of it; when guests overwrite more, the export of the image fails, and no guest (default 16G).")
     private long storeBytesMax = STORE_BYTES_MAX;
 
     /** An emulator whose disks can have snapshots if there is a socket to ask for them; else they pay nothing for it. */

@@ -44,20 +44,23 @@ final class ConvertCommand implements Callable<Integer> {
     @Parameters(
             arity = "1..2",
             paramLabel = "[SOURCE] TARGET",
-            description = "Image file, block device, or - for standard input and output. With --from-control TARGET alone.")
+            description =
+                    "Image file, block device, or - for standard input and output. With --from-control TARGET alone.")
     private List<String> images = new ArrayList<>();
 
     @Option(
             names = "--from-control",
             paramLabel = "PATH",
-            description = "Read a disk that a running vublk export --control=PATH serves, while its guest goes on: as it is at"
-                    + " this moment. What the guest overwrites meanwhile is copied before.")
+            description =
+                    "Read a disk that a running vublk export --control=PATH serves, while its guest goes on: as it is at"
+                            + " this moment. What the guest overwrites meanwhile is copied before.")
     private @Nullable String control;
 
     @Option(
             names = "--disk",
             paramLabel = "NAME",
-            description = "Which disk, with --from-control: its image, its socket, or its number from 0 on (default 0).")
+            description =
+                    "Which disk, with --from-control: its image, its socket, or its number from 0 on (default 0).")
     private String disk = "0";
 
     /** What is read: a path, or the name of a disk. */
@@ -231,7 +234,8 @@ final class ConvertCommand implements Callable<Integer> {
 
     private ConversionOptions options() {
         if (images.size() != (control == null ? 2 : 1)) {
-            throw wrong(control == null ? "SOURCE and TARGET are needed" : "--from-control: give TARGET and nothing else");
+            throw wrong(
+                    control == null ? "SOURCE and TARGET are needed" : "--from-control: give TARGET and nothing else");
         }
         source = control == null ? images.getFirst() : disk;
         target = images.getLast();

@@ -63,7 +63,9 @@ final class ControlConnection implements AutoCloseable {
                 data = answer(JSON.readTree(line), reply);
             } catch (IOException | IllegalArgumentException e) {
                 reply.removeAll();
-                reply.put("error", String.valueOf(e.getMessage()).lines().findFirst().orElse(""));
+                reply.put(
+                        "error",
+                        String.valueOf(e.getMessage()).lines().findFirst().orElse(""));
             }
             socket.writeLine(reply.toString());
             if (data > 0) {
@@ -80,7 +82,10 @@ final class ControlConnection implements AutoCloseable {
             case "list" -> list(reply);
             case "snapshot" -> snapshot(request.path("disk").asText(), reply);
             case "read" -> {
-                return read(request.path("offset").asLong(-1), request.path("length").asLong(-1), reply);
+                return read(
+                        request.path("offset").asLong(-1),
+                        request.path("length").asLong(-1),
+                        reply);
             }
             default -> throw new IllegalArgumentException("there is no command '" + command + "'");
         }
@@ -101,8 +106,7 @@ final class ControlConnection implements AutoCloseable {
         if (snapshot != null) {
             throw new IOException("this connection has a snapshot already");
         }
-        ExportSnapshot taken =
-                emulator.takeSnapshot(indexOf(disk), limits.directory(), limits.storeBytesMax());
+        ExportSnapshot taken = emulator.takeSnapshot(indexOf(disk), limits.directory(), limits.storeBytesMax());
         snapshot = taken;
         reader = taken.disk().openReader(new ThreadIoContext());
         reply.put("size", taken.disk().sizeBytes());
@@ -118,7 +122,9 @@ final class ControlConnection implements AutoCloseable {
             }
         }
         throw new IOException("no disk '" + disk + "' is exported here: there is "
-                + String.join(", ", disks.stream().map(config -> config.block().image()).toList()));
+                + String.join(
+                        ", ",
+                        disks.stream().map(config -> config.block().image()).toList()));
     }
 
     private int read(long offset, long length, ObjectNode reply) throws IOException {

@@ -41,8 +41,8 @@ class ExportImageIT {
         long seed = Long.getLong("vublk.seed", System.nanoTime());
         System.out.println("seed " + seed);
         random = new Random(seed);
-        try (FileChannel file = FileChannel.open(
-                directory.resolve("a.img"), StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
+        try (FileChannel file =
+                FileChannel.open(directory.resolve("a.img"), StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
             file.write(ByteBuffer.allocate(BLOCKS * BLOCK_BYTES));
         }
     }
@@ -109,8 +109,7 @@ class ExportImageIT {
 
     /** The last write that an image has; every block must be as it was after just that one. */
     private int lastWrite(Path image, List<Integer> blocks) throws Exception {
-        ByteBuffer content =
-                ByteBuffer.wrap(Files.readAllBytes(image)).order(ByteOrder.LITTLE_ENDIAN);
+        ByteBuffer content = ByteBuffer.wrap(Files.readAllBytes(image)).order(ByteOrder.LITTLE_ENDIAN);
         assertThat(content.remaining()).isEqualTo(BLOCKS * BLOCK_BYTES);
         int last = 0;
         for (int block = 0; block < BLOCKS; block++) {
@@ -158,7 +157,12 @@ class ExportImageIT {
                     if (format.equals("qcow2")) {
                         raw = directory.resolve("b.raw");
                         HostCommand.run(
-                                "qemu-img", "convert", "-O", "raw", directory.resolve("b.img").toString(), raw.toString());
+                                "qemu-img",
+                                "convert",
+                                "-O",
+                                "raw",
+                                directory.resolve("b.img").toString(),
+                                raw.toString());
                     }
                     List<Integer> blocks;
                     synchronized (writer.blocks) {
@@ -179,8 +183,8 @@ class ExportImageIT {
         try (VublkLauncher vublk = export("--snapshot-max", "1M")) {
             try (Writer writer = new Writer()) {
                 writer.awaitCount(100);
-                CapturedRun run = VublkLauncher.run(
-                        directory, "export-image", "--from-control", "c.sock", "-r", "2M", "b.img");
+                CapturedRun run =
+                        VublkLauncher.run(directory, "export-image", "--from-control", "c.sock", "-r", "2M", "b.img");
                 assertThat(run.status()).as(run.toString()).isEqualTo(1);
                 assertThat(run.err())
                         .isEqualTo("vublk: c.sock: 0: the snapshot was given up: guests have overwritten more than"
@@ -233,10 +237,11 @@ class ExportImageIT {
             assertThat(noDisk.status()).isEqualTo(1);
             assertThat(noDisk.err())
                     .isEqualTo("vublk: c.sock: b.img: no disk 'b.img' is exported here: there is a.img\n");
-            CapturedRun noSocket =
-                    VublkLauncher.run(directory, "export-image", "--from-control", "d.sock", "x.img");
+            CapturedRun noSocket = VublkLauncher.run(directory, "export-image", "--from-control", "d.sock", "x.img");
             assertThat(noSocket.status()).isEqualTo(1);
-            assertThat(noSocket.err()).startsWith("vublk: d.sock: cannot connect: ").hasLineCount(1);
+            assertThat(noSocket.err())
+                    .startsWith("vublk: d.sock: cannot connect: ")
+                    .hasLineCount(1);
             vublk.stop();
         }
     }
