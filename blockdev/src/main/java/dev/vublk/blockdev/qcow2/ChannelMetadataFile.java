@@ -25,11 +25,6 @@ final class ChannelMetadataFile implements MetadataFile {
         return channel.write(offsetBytes, address, lengthBytes, stable);
     }
 
-    /** Writes the guest's data; parameters as for {@code BlockChannel.writev}. */
-    public int writev(long offsetBytes, long iovAddress, int iovCount, long lengthBytes, boolean stable) {
-        return channel.writev(offsetBytes, iovAddress, iovCount, lengthBytes, stable);
-    }
-
     @Override
     public int writeZeroes(long offsetBytes, long lengthBytes) {
         return channel.writeZeroes(offsetBytes, lengthBytes, true, false);
