@@ -92,9 +92,15 @@ class ExportImageIT {
         }
 
         @Override
-        public void close() throws Exception {
+        public void close() {
             ending.set(true);
-            thread.join();
+            while (thread.isAlive()) {
+                try {
+                    thread.join();
+                } catch (InterruptedException e) {
+                    throw new AssertionError(e);
+                }
+            }
             assertThat(failure.get()).isNull();
         }
     }
