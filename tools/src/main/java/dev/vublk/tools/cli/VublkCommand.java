@@ -34,7 +34,18 @@ import picocli.CommandLine.TypeConversionException;
         mixinStandardHelpOptions = true,
         versionProvider = VersionProvider.class,
         description = "Serves disks to virtual machines over vhost-user.",
-        subcommands = {ExportCommand.class, InfoCommand.class, BenchCommand.class, CompletionCommand.class},
+        subcommands = {
+            ExportCommand.class,
+            CreateCommand.class,
+            InfoCommand.class,
+            CheckCommand.class,
+            MapCommand.class,
+            CompareCommand.class,
+            ResizeCommand.class,
+            SnapshotCommand.class,
+            BenchCommand.class,
+            CompletionCommand.class
+        },
         synopsisSubcommandLabel = "COMMAND",
         footerHeading = "%nExamples:%n",
         footer = {
