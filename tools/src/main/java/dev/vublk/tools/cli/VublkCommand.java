@@ -39,6 +39,7 @@ import picocli.CommandLine.TypeConversionException;
             CreateCommand.class,
             InfoCommand.class,
             CheckCommand.class,
+            ConvertCommand.class,
             MapCommand.class,
             CompareCommand.class,
             ResizeCommand.class,
