@@ -95,6 +95,8 @@ public final class VublkCommand implements Callable<Integer> {
         CommandLine line = new CommandLine(root);
         line.setCaseInsensitiveEnumValuesAllowed(true);
         line.setAbbreviatedOptionsAllowed(false);
+        // Its size may begin with a minus.
+        line.getSubcommands().get("resize").setUnmatchedOptionsArePositionalParams(true);
         line.setUsageHelpWidth(HELP_WIDTH);
         line.setUsageHelpAutoWidth(true);
         line.setExecutionStrategy(VublkCommand::run);
