@@ -180,8 +180,8 @@ final class ConvertCommand implements Callable<Integer> {
         ProgressOptions.Kind kind = progress.kind();
         PrintWriter display = kind == ProgressOptions.Kind.JSON ? out(options) : err;
         Interruption interruption = new Interruption();
-        try (Interruption.Listening listening = interruption.listen(conversion::cancel);
-                ProgressDisplay shown = new ProgressDisplay(conversion, kind, display)) {
+        interruption.listen(conversion::cancel);
+        try (ProgressDisplay shown = new ProgressDisplay(conversion, kind, display)) {
             conversion.run();
             shown.finish();
             if (stats || json) {
@@ -194,6 +194,8 @@ final class ConvertCommand implements Callable<Integer> {
                 throw e;
             }
             err.println("vublk: " + e.getMessage());
+        } finally {
+            interruption.stopListening();
         }
         if (conversion.brokenBytes() > 0) {
             err.println("vublk: " + source + ": " + conversion.brokenBytes()

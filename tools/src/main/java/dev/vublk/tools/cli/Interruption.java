@@ -6,22 +6,27 @@ import java.util.function.Consumer;
 import sun.misc.Signal;
 import sun.misc.SignalHandler;
 
-/** Signals that end a command in the middle of its work: the first one lets it clean up, the second one does not. Any thread. */
+/** Signals that end a command in the middle of its work: the first one lets it clean up, the second one does not. One thread listens. */
 final class Interruption {
     private static final List<String> SIGNALS = List.of("INT", "TERM", "HUP");
 
     private volatile int signal;
 
+    /** What heard them before; empty while nobody listens here. */
+    private List<SignalHandler> before = List.of();
+
     /** Hears signals from now on: {@code cancel} is called with a reason when the first one comes. */
-    Listening listen(Consumer<String> cancel) {
-        List<SignalHandler> before = SIGNALS.stream()
+    void listen(Consumer<String> cancel) {
+        before = SIGNALS.stream()
                 .map(name -> Signal.handle(new Signal(name), received -> onSignal(received, cancel)))
                 .toList();
-        return () -> {
-            for (int i = 0; i < SIGNALS.size(); i++) {
-                Signal.handle(new Signal(SIGNALS.get(i)), before.get(i));
-            }
-        };
+    }
+
+    /** Leaves signals to whoever heard them before. */
+    void stopListening() {
+        for (int i = 0; i < before.size(); i++) {
+            Signal.handle(new Signal(SIGNALS.get(i)), before.get(i));
+        }
     }
 
     private synchronized void onSignal(Signal received, Consumer<String> cancel) {
@@ -35,11 +40,5 @@ final class Interruption {
     /** The signal that has come, or 0. */
     int signal() {
         return signal;
-    }
-
-    /** Ends the hearing of signals. */
-    interface Listening extends AutoCloseable {
-        @Override
-        void close();
     }
 }

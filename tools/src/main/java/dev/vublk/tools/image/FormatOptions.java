@@ -12,7 +12,7 @@ public final class FormatOptions {
 
     /** Takes in one {@code -o}; later ones win. Throws {@link IllegalArgumentException} with a line for the user. */
     public void parse(String text) {
-        for (String pair : text.split("(?<!,),(?!,)")) {
+        for (String pair : text.split("(?<!,),(?!,)", -1)) {
             int equals = pair.indexOf('=');
             String key = equals < 0 ? pair : pair.substring(0, equals);
             if (key.isEmpty()) {

@@ -18,7 +18,8 @@ final class Sources {
     static ImageSource open(
             ConversionOptions options, int chunkBytes, int unitBytes, long startBytes, BrokenSectors broken)
             throws IOException {
-        if (options.source().equals("-") || options.sourceType() == ImageType.AUTO && isCompressed(options.source())) {
+        if (options.source().equals("-")
+                || (options.sourceType() == ImageType.AUTO && isCompressed(options.source()))) {
             return StreamSource.open(options.source(), options.sourceType() == ImageType.AUTO, chunkBytes, unitBytes);
         }
         BlockOptions disk = BlockOptions.of(options.source())

@@ -54,7 +54,7 @@ final class Targets implements AutoCloseable {
             return stream();
         }
         boolean isDevice = isDevice(options.target());
-        if (options.existing() || isDevice && header == null) {
+        if (options.existing() || (isDevice && header == null)) {
             return new ChannelTarget(
                     openExisting(), options.target(), sizeBytes, options.targetIsZero(), storesZeroes());
         }

@@ -82,7 +82,17 @@ class ConvertIT {
         Path target = Files.writeString(directory.resolve("b.img"), "what was there before");
         for (String format : new String[] {"raw", "qcow2"}) {
             try (VublkLauncher vublk = VublkLauncher.start(
-                    directory, "convert", "-f", "raw", "-O", format, "-r", SLOWLY, "--progress=json", "a.img", "b.img")) {
+                    directory,
+                    "convert",
+                    "-f",
+                    "raw",
+                    "-O",
+                    format,
+                    "-r",
+                    SLOWLY,
+                    "--progress=json",
+                    "a.img",
+                    "b.img")) {
                 awaitProgress(vublk);
                 vublk.signal(signal);
                 assertThat(vublk.awaitExit()).isEqualTo(signal.equals("INT") ? 130 : 143);
@@ -97,8 +107,8 @@ class ConvertIT {
     void shouldEndWhenASignalComesWhileAStreamIsStuck() throws Exception {
         HostCommand.run("mkfifo", directory.resolve("fifo").toString());
         // Both ends open, so that neither of them ever gets to an end.
-        try (FileChannel held = FileChannel.open(
-                        directory.resolve("fifo"), StandardOpenOption.READ, StandardOpenOption.WRITE);
+        try (FileChannel held =
+                        FileChannel.open(directory.resolve("fifo"), StandardOpenOption.READ, StandardOpenOption.WRITE);
                 VublkLauncher vublk = VublkLauncher.start(
                         directory,
                         java.util.Map.of(),
@@ -118,9 +128,7 @@ class ConvertIT {
     @ValueSource(strings = {"KILL", "INT"})
     void shouldGoOnWhereItWasInterrupted(String signal) throws Exception {
         Path journal = directory.resolve(".b.img.part.journal");
-        String[] slowly = {
-            "convert", "--resume", "-f", "raw", "-r", SLOWLY, "--progress=json", "a.img", "b.img"
-        };
+        String[] slowly = {"convert", "--resume", "-f", "raw", "-r", SLOWLY, "--progress=json", "a.img", "b.img"};
         try (VublkLauncher vublk = VublkLauncher.start(directory, slowly)) {
             while (!Files.exists(journal)) {
                 assertThat(json(vublk.awaitLine()).path("event").asText()).isEqualTo("progress");
@@ -171,12 +179,14 @@ class ConvertIT {
     void shouldWriteToABlockDevice() throws Exception {
         assumeTrue(HostCommand.run("id", "-u").equals("0"), "loop devices need root");
         HostCommand.sparse(directory.resolve("disk"), 80 * MIB);
-        String loop = HostCommand.run("losetup", "--find", "--show", directory.resolve("disk").toString());
+        String loop = HostCommand.run(
+                "losetup", "--find", "--show", directory.resolve("disk").toString());
         try {
             CapturedRun raw = VublkLauncher.run(directory, "convert", "-f", "raw", "a.img", loop);
             assertThat(raw.status()).as(raw.toString()).isZero();
             HostCommand.run("cmp", "-n", String.valueOf(64 * MIB), source.toString(), loop);
-            CapturedRun packed = VublkLauncher.run(directory, "convert", "-c", "-f", "raw", "-O", "qcow2", "a.img", loop);
+            CapturedRun packed =
+                    VublkLauncher.run(directory, "convert", "-c", "-f", "raw", "-O", "qcow2", "a.img", loop);
             assertThat(packed.status()).as(packed.toString()).isZero();
             HostCommand.run("qemu-img", "compare", "-f", "raw", "-F", "qcow2", source.toString(), loop);
         } finally {

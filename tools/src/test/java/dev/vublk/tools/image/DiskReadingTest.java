@@ -45,7 +45,9 @@ class DiskReadingTest {
             long sector = (offset + at) / 512;
             byte expected = sectors.contains(sector) ? 0 : BrokenDisk.content(sector);
             assertThat(NativeMemory.getByte(buffer + at)).as("sector " + sector).isEqualTo(expected);
-            assertThat(NativeMemory.getByte(buffer + at + 511)).as("sector " + sector).isEqualTo(expected);
+            assertThat(NativeMemory.getByte(buffer + at + 511))
+                    .as("sector " + sector)
+                    .isEqualTo(expected);
         }
         assertThat(broken.countBytes()).isEqualTo(4 * 512);
         assertThat(broken.firstOffsetBytes()).isEqualTo(4096 * 512);
