@@ -35,10 +35,7 @@ public final class Qcow2Creator {
     private long blockClusters;
 
     private Qcow2Creator(
-            OfflineFile file,
-            @Nullable OfflineFile dataFile,
-            Qcow2Header template,
-            Preallocation preallocation)
+            OfflineFile file, @Nullable OfflineFile dataFile, Qcow2Header template, Preallocation preallocation)
             throws IOException {
         this.file = file;
         this.dataFile = dataFile;
@@ -68,10 +65,7 @@ public final class Qcow2Creator {
      * @throws IOException it is too large for its clusters, or cannot be written: one line for the user
      */
     public static void create(
-            OfflineFile file,
-            @Nullable OfflineFile dataFile,
-            Qcow2Header template,
-            Preallocation preallocation)
+            OfflineFile file, @Nullable OfflineFile dataFile, Qcow2Header template, Preallocation preallocation)
             throws IOException {
         new Qcow2Creator(file, dataFile, template, preallocation).write();
     }
@@ -168,7 +162,8 @@ public final class Qcow2Creator {
             while (entries.hasRemaining()) {
                 entries.putLong(cluster < guestClusters ? hostOffset(cluster) | OFLAG_COPIED : 0);
                 if (template.hasSubclusters()) {
-                    entries.putLong(0); // There is room for the subclusters, but they are the backing file's, or zeroes.
+                    entries.putLong(
+                            0); // There is room for the subclusters, but they are the backing file's, or zeroes.
                 }
                 cluster++;
             }

@@ -61,9 +61,8 @@ public final class Qcow2Resize {
 
     private void checkState() throws IOException {
         if (header.isCorrupt() || header.isDirty()) {
-            throw refused(
-                    (header.isDirty() ? "was not closed cleanly" : "is marked corrupt")
-                            + ": repair it first with vublk check --repair all");
+            throw refused((header.isDirty() ? "was not closed cleanly" : "is marked corrupt")
+                    + ": repair it first with vublk check --repair all");
         }
         if (!Qcow2Check.run(file, finding -> {}).isConsistent()) {
             throw refused("is damaged: see vublk check");

@@ -93,9 +93,8 @@ final class CheckCommand implements Callable<Integer> {
 
     private int check(OfflineFile file) throws IOException {
         PrintWriter err = spec.commandLine().getErr();
-        Qcow2CheckResult result = repair == null
-                ? Qcow2Check.run(file, err::println)
-                : Qcow2Repair.run(file, repair, err::println);
+        Qcow2CheckResult result =
+                repair == null ? Qcow2Check.run(file, err::println) : Qcow2Repair.run(file, repair, err::println);
         PrintWriter out = spec.commandLine().getOut();
         if (report.isJson()) {
             ReportOptions.print(asMap(result), out);

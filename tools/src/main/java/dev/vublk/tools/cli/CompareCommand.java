@@ -81,8 +81,8 @@ final class CompareCommand implements Callable<Integer> {
         ImageComparison comparison;
         long[] sizeBytes = {1};
         try {
-            comparison = ImageComparison.open(
-                    first, firstType, second, secondType, forceShare, strict, progress(sizeBytes));
+            comparison =
+                    ImageComparison.open(first, firstType, second, secondType, forceShare, strict, progress(sizeBytes));
         } catch (IOException e) {
             return failed(e, CANNOT_OPEN);
         }
@@ -117,14 +117,12 @@ final class CompareCommand implements Callable<Integer> {
     }
 
     private int tell(Outcome outcome) {
-        String found =
-                switch (outcome.difference()) {
-                    case NONE -> "Images are identical.";
-                    case CONTENT -> "Content mismatch at offset " + outcome.offsetBytes() + "!";
-                    case ALLOCATION ->
-                        "Strict mode: Offset " + outcome.offsetBytes() + " block status mismatch!";
-                    case SIZE -> "Strict mode: Image size mismatch!";
-                };
+        String found = switch (outcome.difference()) {
+            case NONE -> "Images are identical.";
+            case CONTENT -> "Content mismatch at offset " + outcome.offsetBytes() + "!";
+            case ALLOCATION -> "Strict mode: Offset " + outcome.offsetBytes() + " block status mismatch!";
+            case SIZE -> "Strict mode: Image size mismatch!";
+        };
         if (!quiet) {
             PrintWriter out = spec.commandLine().getOut();
             if (outcome.sizesDiffer() && !strict) {

@@ -83,14 +83,12 @@ final class CreateCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        ImageType type =
-                switch (format) {
-                    case "raw" -> ImageType.RAW;
-                    case "qcow2" -> ImageType.QCOW2;
-                    default ->
-                        throw new ParameterException(
-                                spec.commandLine(), "--format: '" + format + "' is neither raw nor qcow2");
-                };
+        ImageType type = switch (format) {
+            case "raw" -> ImageType.RAW;
+            case "qcow2" -> ImageType.QCOW2;
+            default ->
+                throw new ParameterException(spec.commandLine(), "--format: '" + format + "' is neither raw nor qcow2");
+        };
         if (backingFormat != null && !backingFormat.equals("raw") && !backingFormat.equals("qcow2")) {
             throw new ParameterException(spec.commandLine(), "-F: '" + backingFormat + "' is neither raw nor qcow2");
         }

@@ -26,7 +26,8 @@ final class ReportOptions {
 
     /** Prints maps and lists as JSON. */
     static void print(Object report, PrintWriter out) throws JsonProcessingException {
-        out.println(new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT).writeValueAsString(report));
+        out.println(
+                new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT).writeValueAsString(report));
         out.flush();
     }
 }

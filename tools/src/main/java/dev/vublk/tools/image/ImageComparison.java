@@ -30,10 +30,8 @@ public final class ImageComparison implements AutoCloseable {
     private final long firstBuffer = NativeMemory.allocateZeroed(PIECE_BYTES);
     private final long secondBuffer = NativeMemory.allocateZeroed(PIECE_BYTES);
     private final long zeroes = NativeMemory.allocateZeroed(PIECE_BYTES);
-    private final ExecutorService reader = Executors.newSingleThreadExecutor(Thread.ofPlatform()
-            .daemon()
-            .name("compare")
-            .factory());
+    private final ExecutorService reader = Executors.newSingleThreadExecutor(
+            Thread.ofPlatform().daemon().name("compare").factory());
 
     private ImageComparison(OpenedDisk first, OpenedDisk second, boolean strict, LongConsumer progress) {
         this.first = first;

@@ -82,8 +82,8 @@ public final class ImageResize {
         if (backing != null && newBytes > header.sizeBytes()) {
             ImageDescription below = ImageDescription.of(ImageFiles.backingPath(file.name(), backing), true);
             if (below.sizeBytes() > header.sizeBytes()) {
-                throw new IOException(file.name() + ": its backing file is larger than the disk, and would be seen behind"
-                        + " its end");
+                throw new IOException(file.name()
+                        + ": its backing file is larger than the disk, and would be seen behind" + " its end");
             }
         }
         String dataFile = header.dataFile();

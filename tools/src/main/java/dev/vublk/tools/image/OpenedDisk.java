@@ -7,6 +7,7 @@ import dev.vublk.blockdev.BlockDrivers;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
 import dev.vublk.blockdev.BlockStatus;
+import dev.vublk.blockdev.BlockingIoContext;
 import dev.vublk.blockdev.ImageType;
 import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.linux.Iovec;
@@ -24,7 +25,7 @@ final class OpenedDisk implements AutoCloseable {
     private OpenedDisk(String image, BlockDriver driver) {
         this.image = image;
         this.driver = driver;
-        channel = driver.openChannel(new ThreadIoContext());
+        channel = driver.openChannel(new BlockingIoContext());
     }
 
     /**

@@ -70,12 +70,7 @@ public final class SnapshotReport {
         long seconds = Long.divideUnsigned(nanoseconds, NS_PER_SECOND);
         long milliseconds = Long.remainderUnsigned(nanoseconds, NS_PER_SECOND) / 1_000_000;
         return String.format(
-                Locale.ROOT,
-                "%02d:%02d:%02d.%03d",
-                seconds / 3600,
-                seconds / 60 % 60,
-                seconds % 60,
-                milliseconds);
+                Locale.ROOT, "%02d:%02d:%02d.%03d", seconds / 3600, seconds / 60 % 60, seconds % 60, milliseconds);
     }
 
     private static String line(String id, String tag, String vmSize, String date, String clock, String icount) {

@@ -44,8 +44,8 @@ class CheckCommandTest {
         JsonNode ours = new ObjectMapper()
                 .readTree(CapturedRun.of("check", "--output=json", image.toString())
                         .out());
-        JsonNode theirs = new ObjectMapper()
-                .readTree(HostCommand.run("qemu-img", "check", "--output=json", image.toString()));
+        JsonNode theirs =
+                new ObjectMapper().readTree(HostCommand.run("qemu-img", "check", "--output=json", image.toString()));
         assertThat(ours).isEqualTo(theirs);
     }
 
@@ -73,7 +73,8 @@ class CheckCommandTest {
 
         setRefcount(6, 0);
         assertThat(CapturedRun.of("check", image.toString()).status()).isEqualTo(2);
-        assertThat(CapturedRun.of("check", "--repair", "leaks", image.toString()).status())
+        assertThat(CapturedRun.of("check", "--repair", "leaks", image.toString())
+                        .status())
                 .isEqualTo(2);
         assertThat(CapturedRun.of("check", "-r", "all", image.toString()).status())
                 .isZero();
@@ -87,9 +88,12 @@ class CheckCommandTest {
         Path raw = HostCommand.sparse(directory.resolve("raw.img"), 1 << 20);
         assertThat(CapturedRun.of("check", raw.toString()).status()).isEqualTo(63);
 
-        CapturedRun missing = CapturedRun.of("check", directory.resolve("missing").toString());
+        CapturedRun missing =
+                CapturedRun.of("check", directory.resolve("missing").toString());
         assertThat(missing.status()).isEqualTo(1);
-        assertThat(missing.err()).contains("missing: cannot be opened: No such file").hasLineCount(1);
+        assertThat(missing.err())
+                .contains("missing: cannot be opened: No such file")
+                .hasLineCount(1);
 
         Path truncated = directory.resolve("truncated.qcow2");
         Files.write(truncated, java.util.Arrays.copyOf(Files.readAllBytes(image), 60));
@@ -113,8 +117,6 @@ class CheckCommandTest {
         JsonNode json = new ObjectMapper()
                 .readTree(CapturedRun.of("snapshot", "list", "--json", image.toString())
                         .out());
-        assertThat(json)
-                .isEqualTo(QemuImg.info(image).get("snapshots"))
-                .hasSize(2);
+        assertThat(json).isEqualTo(QemuImg.info(image).get("snapshots")).hasSize(2);
     }
 }

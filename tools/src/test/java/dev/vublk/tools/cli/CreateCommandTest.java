@@ -64,7 +64,8 @@ class CreateCommandTest {
         QemuImg.assertClean(ours);
         assertThat(QemuImg.info(ours)).isEqualTo(QemuImg.info(twin));
         JsonNode told = new ObjectMapper()
-                .readTree(CapturedRun.of("info", "--output=json", ours.toString()).out());
+                .readTree(
+                        CapturedRun.of("info", "--output=json", ours.toString()).out());
         assertThat(QemuImg.comparable(told)).isEqualTo(QemuImg.info(twin));
         QemuImg.run("compare", ours.toString(), twin.toString());
         assertThat(HostCommand.run("qemu-io", "-c", "write -P 7 1M 3M", "-c", "read -P 7 1M 3M", ours.toString()))
@@ -79,8 +80,8 @@ class CreateCommandTest {
     void shouldTakeSizeFromBackingFile() throws Exception {
         QemuImg.run("create", "-q", "-f", "qcow2", path("base.qcow2"), "5M");
 
-        CapturedRun run = CapturedRun.of(
-                "create", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", "-q", path("top.qcow2"));
+        CapturedRun run =
+                CapturedRun.of("create", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", "-q", path("top.qcow2"));
 
         assertThat(run).isEqualTo(new CapturedRun(0, "", ""));
         QemuImg.run("create", "-q", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", path("twin.qcow2"));
@@ -112,12 +113,14 @@ class CreateCommandTest {
 
     @Test
     void shouldMakeRawImages() throws IOException {
-        assertThat(CapturedRun.of("create", "-q", path("a.img"), "1000").status()).isZero();
+        assertThat(CapturedRun.of("create", "-q", path("a.img"), "1000").status())
+                .isZero();
         assertThat(Files.size(directory.resolve("a.img"))).isEqualTo(1024);
         assertThat(CapturedRun.of("create", "-q", "-o", "preallocation=falloc", path("b.img"), "1M")
                         .status())
                 .isZero();
-        assertThat((long) Files.getAttribute(directory.resolve("b.img"), "unix:size")).isEqualTo(1 << 20);
+        assertThat((long) Files.getAttribute(directory.resolve("b.img"), "unix:size"))
+                .isEqualTo(1 << 20);
     }
 
     @Test
@@ -129,8 +132,7 @@ class CreateCommandTest {
             CapturedRun refused = CapturedRun.of("create", "-f", format, image.toString(), "1M");
 
             assertThat(refused)
-                    .isEqualTo(new CapturedRun(
-                            1, "", "vublk: " + image + ": exists already; --force replaces it\n"));
+                    .isEqualTo(new CapturedRun(1, "", "vublk: " + image + ": exists already; --force replaces it\n"));
             assertThat(Files.readString(image)).isEqualTo("precious");
             assertThat(files()).containsExactly("precious.img");
         }
@@ -173,7 +175,8 @@ class CreateCommandTest {
                 "-o preallocation=metadata IMAGE 1M              | 2 | a raw image has no metadata"
             })
     void shouldRefuseInOneLine(String arguments, int status, String message) throws IOException {
-        String[] words = ("create " + arguments.replace("IMAGE", path("image"))).strip().split(" +");
+        String[] words =
+                ("create " + arguments.replace("IMAGE", path("image"))).strip().split(" +");
 
         CapturedRun run = CapturedRun.of(words);
 

@@ -63,7 +63,8 @@ class ResizeCommandTest {
         byte[] after = content();
         assertThat(after).hasSize(100 << 20);
         assertThat(Arrays.copyOf(after, 3 << 20)).isEqualTo(before);
-        assertThat(Arrays.mismatch(after, 3 << 20, after.length, new byte[97 << 20], 0, 97 << 20)).isEqualTo(-1);
+        assertThat(Arrays.mismatch(after, 3 << 20, after.length, new byte[97 << 20], 0, 97 << 20))
+                .isEqualTo(-1);
         write("write -P 3 90M 5M");
         QemuImg.assertClean(image);
 
@@ -80,7 +81,9 @@ class ResizeCommandTest {
         assertThat(content()).isEqualTo(Arrays.copyOf(before, 2600 << 10));
         assertThat(CapturedRun.of("resize", image.toString(), "4M").status()).isZero();
         QemuImg.assertClean(image);
-        assertThat(content()).as("what was cut off").isEqualTo(Arrays.copyOf(Arrays.copyOf(before, 2600 << 10), 4 << 20));
+        assertThat(content())
+                .as("what was cut off")
+                .isEqualTo(Arrays.copyOf(Arrays.copyOf(before, 2600 << 10), 4 << 20));
     }
 
     @Test
@@ -101,12 +104,14 @@ class ResizeCommandTest {
         QemuImg.run("snapshot", "-c", "one", image.toString());
 
         assertThat(CapturedRun.of("resize", image.toString(), "2M").err())
-                .isEqualTo("vublk: " + image + ": qcow2: cannot be resized: the snapshots of a version 2 image do not know"
-                        + " their size: delete them first\n");
+                .isEqualTo(
+                        "vublk: " + image + ": qcow2: cannot be resized: the snapshots of a version 2 image do not know"
+                                + " their size: delete them first\n");
 
         create("compat=1.1", "1M");
         QemuImg.run("snapshot", "-c", "one", image.toString());
-        assertThat(CapturedRun.of("resize", "--shrink", image.toString(), "512K").err())
+        assertThat(CapturedRun.of("resize", "--shrink", image.toString(), "512K")
+                        .err())
                 .endsWith("has snapshots: delete them first\n");
         assertThat(CapturedRun.of("resize", image.toString(), "2M").status()).isZero();
         QemuImg.assertClean(image);
