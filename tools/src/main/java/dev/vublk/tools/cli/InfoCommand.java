@@ -102,11 +102,11 @@ final class InfoCommand implements Callable<Integer> {
                     chain.stream().map(each -> InfoReport.of(each).asMap()).toList(), out);
             return;
         }
+        String separator = "";
         for (ImageDescription description : chain) {
-            if (description != chain.getFirst()) {
-                out.println();
-            }
+            out.print(separator);
             tell(description, out);
+            separator = System.lineSeparator();
         }
     }
 

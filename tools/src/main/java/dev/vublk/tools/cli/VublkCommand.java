@@ -96,7 +96,7 @@ public final class VublkCommand implements Callable<Integer> {
         line.setCaseInsensitiveEnumValuesAllowed(true);
         line.setAbbreviatedOptionsAllowed(false);
         // Its size may begin with a minus.
-        line.getSubcommands().get("resize").setUnmatchedOptionsArePositionalParams(true);
+        requireNonNull(line.getSubcommands().get("resize")).setUnmatchedOptionsArePositionalParams(true);
         line.setUsageHelpWidth(HELP_WIDTH);
         line.setUsageHelpAutoWidth(true);
         line.setExecutionStrategy(VublkCommand::run);

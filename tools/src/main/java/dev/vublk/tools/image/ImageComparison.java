@@ -121,7 +121,7 @@ public final class ImageComparison implements AutoCloseable {
     }
 
     private static boolean isAllocated(BlockStatus status) {
-        return status.present && (status.data || status.zero && status.depth == 0);
+        return status.present && (status.data || (status.zero && status.depth == 0));
     }
 
     /** Where a range differs, in whole sectors; -1 when it does not. */
