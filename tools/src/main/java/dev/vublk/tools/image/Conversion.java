@@ -76,8 +76,11 @@ public final class Conversion {
         checkTarget();
         boolean qcow2 = options.targetFormat().equals("qcow2");
         Qcow2Header header = qcow2 ? Qcow2Options.header(options.targetOptions()) : null;
-        int unitBytes = header == null ? RawTarget.UNIT_BYTES : header.clusterBytes();
-        int chunkBytes = qcow2 && options.compression() != null ? unitBytes : Math.max(CHUNK_BYTES, unitBytes);
+        boolean compressed = options.compression() != null;
+        int targetUnit = header == null ? RawTarget.UNIT_BYTES : header.clusterBytes();
+        int chunkBytes = qcow2 && compressed ? targetUnit : Math.max(CHUNK_BYTES, targetUnit);
+        // What is compressed is compressed as a whole, with the zeroes in it.
+        int unitBytes = compressed ? chunkBytes : targetUnit;
         ResumeJournal journal = options.resume() ? Resumption.journal(options) : null;
         long startBytes = journal == null ? 0 : journal.startBytes();
         try (ImageSource source = Sources.open(options, chunkBytes, unitBytes, startBytes, broken);
