@@ -91,7 +91,9 @@ class MapCommandTest {
                 boolean data = extent.get("data").booleanValue();
                 sectors.add("depth " + extent.get("depth") + " present " + extent.get("present") + " data " + data
                         + (data ? "" : " zero " + extent.get("zero"))
-                        + (data && extent.has("offset") ? " at " + (extent.get("offset").longValue() + at) : ""));
+                        + (data && extent.has("offset")
+                                ? " at " + (extent.get("offset").longValue() + at)
+                                : ""));
             }
         }
         return sectors;
@@ -130,8 +132,8 @@ class MapCommandTest {
 
             assertThat(run.err()).isEmpty();
             JsonNode ours = new ObjectMapper().readTree(run.out());
-            JsonNode theirs = new ObjectMapper()
-                    .readTree(HostCommand.run("qemu-img", "map", "--output=json", image.toString()));
+            JsonNode theirs =
+                    new ObjectMapper().readTree(HostCommand.run("qemu-img", "map", "--output=json", image.toString()));
             List<String> expected = sectors(theirs);
             List<String> actual = sectors(ours);
             assertThat(actual).as("seed %d", seed).hasSameSizeAs(expected);
@@ -140,10 +142,14 @@ class MapCommandTest {
             }
             BitSet missing = zeroes(theirs);
             missing.andNot(zeroes(ours));
-            assertThat(missing.cardinality()).as("seed %d: zeroes only QEMU sees", seed).isZero();
+            assertThat(missing.cardinality())
+                    .as("seed %d: zeroes only QEMU sees", seed)
+                    .isZero();
             BitSet wrong = zeroes(ours);
             wrong.andNot(zeroSectors(image));
-            assertThat(wrong.cardinality()).as("seed %d: zeroes that are none", seed).isZero();
+            assertThat(wrong.cardinality())
+                    .as("seed %d: zeroes that are none", seed)
+                    .isZero();
         }
     }
 
@@ -177,7 +183,8 @@ class MapCommandTest {
             CapturedRun differ = CapturedRun.of("compare", image.toString(), copy.toString());
             assertThat(String.valueOf(differ.status())).as("seed %d", seed).isEqualTo(theirs[0]);
             assertThat(differ.out().strip()).as("seed %d", seed).isEqualTo(theirs[1]);
-            assertThat(CapturedRun.of("compare", copy.toString(), image.toString()).status())
+            assertThat(CapturedRun.of("compare", copy.toString(), image.toString())
+                            .status())
                     .isEqualTo(differ.status());
         }
     }
