@@ -123,7 +123,8 @@ public final class VublkCommand implements Callable<Integer> {
             throw new ParameterException(spec.commandLine(), "--blk-file needs one of --socket-path PATH and --fd N");
         }
         log.apply();
-        return new Server(spec.commandLine().getOut()).serve(new RuntimeOptions().configure(List.of(disk(blkFile))));
+        return new Server(spec.commandLine().getOut(), new ControlOptions())
+                .serve(new RuntimeOptions().configure(List.of(disk(blkFile))));
     }
 
     private DiskConfig disk(String image) {
