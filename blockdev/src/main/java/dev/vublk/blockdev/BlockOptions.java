@@ -1,46 +1,232 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.blockdev;
 
+import java.util.Arrays;
+import java.util.List;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * How a disk is to be opened.
- *
- * @param image path of a file or block device, or a URI such as {@code null:64MiB}
- * @param readOnly open for reading only
- * @param cacheMode QEMU's name for the way data is cached
- * @param engine how reads and writes are carried out
- * @param discard whether discards are passed on ({@code unmap}) or ignored
- * @param logicalBlockBytes block size to present, 0 for the disk's own
- * @param locking whether and when image locks are taken
- * @param shareRw whether others may write the image at the same time (for migration)
- * @param forceShare open without regard to anybody's locks (read-only only, as QEMU's {@code force-share})
- * @param zones zones that are to be emulated on the image; null for an image as it is
+ * How a disk is to be opened. A value that never changes: each {@code with} makes another one. What is not said has its default:
+ * writable, probed, write-back, engine by what the loop has, locks taken, discards passed on.
  */
-public record BlockOptions(
-        String image,
-        boolean readOnly,
-        CacheMode cacheMode,
-        IoEngine engine,
-        boolean discard,
-        int logicalBlockBytes,
-        Locking locking,
-        boolean shareRw,
-        boolean forceShare,
-        @Nullable ZoneOptions zones) {
+public final class BlockOptions {
+    private String image;
+    private boolean readOnly;
+    private ImageType type = ImageType.AUTO;
+    private @Nullable String snapshot;
+    private long l2CacheBytes;
+    private CacheMode cacheMode = CacheMode.WRITEBACK;
+    private IoEngine engine = IoEngine.AUTO;
+    private boolean discard = true;
+    private int logicalBlockBytes;
+    private Locking locking = Locking.ON;
+    private boolean shareRw;
+    private boolean forceShare;
+    private @Nullable ZoneOptions zones;
 
-    /** An image as it is: no zones are emulated on it. */
-    public BlockOptions(
-            String image,
-            boolean readOnly,
-            CacheMode cacheMode,
-            IoEngine engine,
-            boolean discard,
-            int logicalBlockBytes,
-            Locking locking,
-            boolean shareRw,
-            boolean forceShare) {
-        this(image, readOnly, cacheMode, engine, discard, logicalBlockBytes, locking, shareRw, forceShare, null);
+    private BlockOptions(String image) {
+        this.image = Objects.requireNonNull(image, "image");
+    }
+
+    private BlockOptions(BlockOptions from) {
+        image = from.image;
+        readOnly = from.readOnly;
+        type = from.type;
+        snapshot = from.snapshot;
+        l2CacheBytes = from.l2CacheBytes;
+        cacheMode = from.cacheMode;
+        engine = from.engine;
+        discard = from.discard;
+        logicalBlockBytes = from.logicalBlockBytes;
+        locking = from.locking;
+        shareRw = from.shareRw;
+        forceShare = from.forceShare;
+        zones = from.zones;
+    }
+
+    /**
+     * Options with every default.
+     *
+     * @param image path of a file or block device, or a URI such as {@code null:64MiB}
+     */
+    public static BlockOptions of(String image) {
+        return new BlockOptions(image);
+    }
+
+    /** Path of a file or block device, or a URI such as {@code null:64MiB}. */
+    public String image() {
+        return image;
+    }
+
+    public BlockOptions withImage(String value) {
+        BlockOptions copy = new BlockOptions(this);
+        copy.image = value;
+        return copy;
+    }
+
+    /** Whether it is opened for reading only. */
+    public boolean readOnly() {
+        return readOnly;
+    }
+
+    public BlockOptions withReadOnly(boolean value) {
+        BlockOptions copy = new BlockOptions(this);
+        copy.readOnly = value;
+        return copy;
+    }
+
+    /** What the image's file is taken for. */
+    public ImageType type() {
+        return type;
+    }
+
+    public BlockOptions withType(ImageType value) {
+        BlockOptions copy = new BlockOptions(this);
+        copy.type = value;
+        return copy;
+    }
+
+    /** Id or name of the internal snapshot that is opened, for reading only, instead of the disk as it is now; null for that. */
+    public @Nullable String snapshot() {
+        return snapshot;
+    }
+
+    public BlockOptions withSnapshot(@Nullable String value) {
+        BlockOptions copy = new BlockOptions(this);
+        copy.snapshot = value;
+        return copy;
+    }
+
+    /** Most memory that an image's L2 tables may take; 0 for what covers the disk, up to 32 MiB. */
+    public long l2CacheBytes() {
+        return l2CacheBytes;
+    }
+
+    public BlockOptions withL2CacheBytes(long value) {
+        BlockOptions copy = new BlockOptions(this);
+        copy.l2CacheBytes = value;
+        return copy;
+    }
+
+    /** QEMU's name for the way data is cached. */
+    public CacheMode cacheMode() {
+        return cacheMode;
+    }
+
+    public BlockOptions withCacheMode(CacheMode value) {
+        BlockOptions copy = new BlockOptions(this);
+        copy.cacheMode = value;
+        return copy;
+    }
+
+    /** How reads and writes are carried out. */
+    public IoEngine engine() {
+        return engine;
+    }
+
+    public BlockOptions withEngine(IoEngine value) {
+        BlockOptions copy = new BlockOptions(this);
+        copy.engine = value;
+        return copy;
+    }
+
+    /** Whether discards are passed on ({@code unmap}) or ignored. */
+    public boolean discard() {
+        return discard;
+    }
+
+    public BlockOptions withDiscard(boolean value) {
+        BlockOptions copy = new BlockOptions(this);
+        copy.discard = value;
+        return copy;
+    }
+
+    /** Block size to present, 0 for the disk's own. */
+    public int logicalBlockBytes() {
+        return logicalBlockBytes;
+    }
+
+    public BlockOptions withLogicalBlockBytes(int value) {
+        BlockOptions copy = new BlockOptions(this);
+        copy.logicalBlockBytes = value;
+        return copy;
+    }
+
+    /** Whether and when image locks are taken. */
+    public Locking locking() {
+        return locking;
+    }
+
+    public BlockOptions withLocking(Locking value) {
+        BlockOptions copy = new BlockOptions(this);
+        copy.locking = value;
+        return copy;
+    }
+
+    /** Whether others may write the image at the same time (for migration). */
+    public boolean shareRw() {
+        return shareRw;
+    }
+
+    public BlockOptions withShareRw(boolean value) {
+        BlockOptions copy = new BlockOptions(this);
+        copy.shareRw = value;
+        return copy;
+    }
+
+    /** Whether it is opened without regard to anybody's locks (read-only only, as QEMU's {@code force-share}). */
+    public boolean forceShare() {
+        return forceShare;
+    }
+
+    public BlockOptions withForceShare(boolean value) {
+        BlockOptions copy = new BlockOptions(this);
+        copy.forceShare = value;
+        return copy;
+    }
+
+    /** Zones that are to be emulated on the image; null for an image as it is. */
+    public @Nullable ZoneOptions zones() {
+        return zones;
+    }
+
+    public BlockOptions withZones(@Nullable ZoneOptions value) {
+        BlockOptions copy = new BlockOptions(this);
+        copy.zones = value;
+        return copy;
+    }
+
+    @Override
+    public boolean equals(Object other) {
+        return other instanceof BlockOptions that && values().equals(that.values());
+    }
+
+    @Override
+    public int hashCode() {
+        return values().hashCode();
+    }
+
+    @Override
+    public String toString() {
+        return values().toString();
+    }
+
+    private List<@Nullable Object> values() {
+        return Arrays.asList(
+                image,
+                readOnly,
+                type,
+                snapshot,
+                l2CacheBytes,
+                cacheMode,
+                engine,
+                discard,
+                logicalBlockBytes,
+                locking,
+                shareRw,
+                forceShare,
+                zones);
     }
 
     /** QEMU's cache modes: what bypasses the page cache, and whether writes start as write-back. */
@@ -100,10 +286,5 @@ public record BlockOptions(
          */
         DEFERRED,
         OFF
-    }
-
-    /** Options with every default: write-back, engine by what the loop has, locks taken, discards passed on. */
-    public static BlockOptions defaults(String image) {
-        return new BlockOptions(image, false, CacheMode.WRITEBACK, IoEngine.AUTO, true, 0, Locking.ON, false, false);
     }
 }

@@ -26,7 +26,7 @@ final class EmulatorTest {
 
     private DiskConfig disk(String image, String socket) {
         return new DiskConfig(
-                BlockOptions.defaults(image),
+                BlockOptions.of(image),
                 ListenerOptions.atPath(directory.resolve(socket).toString()),
                 EmulatorUnderTest.SETTINGS);
     }

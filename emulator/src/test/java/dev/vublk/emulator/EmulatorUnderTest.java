@@ -32,7 +32,7 @@ public final class EmulatorUnderTest implements AutoCloseable {
     /** What to start; one IOThread and a null disk unless told otherwise. */
     public static final class Setup {
         private final String socketPath;
-        private BlockOptions block = BlockOptions.defaults("null:64MiB");
+        private BlockOptions block = BlockOptions.of("null:64MiB");
         private BlockDriverOpener opener = BlockDrivers::open;
         private CoroutineSource.Maker coroutines = new GlobalCoroutinePool();
         private VirtioBlkSettings settings = SETTINGS;

@@ -5,8 +5,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.vublk.blockdev.BlockOptions;
-import dev.vublk.blockdev.BlockOptions.CacheMode;
-import dev.vublk.blockdev.BlockOptions.IoEngine;
 import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.vhostuser.frontend.FrontendLog;
 import dev.vublk.vhostuser.protocol.LogRegion;
@@ -31,8 +29,7 @@ final class ImageHandOverTest {
 
     private EmulatorUnderTest emulator(String name, Locking locking) throws IOException {
         return new EmulatorUnderTest.Setup(Files.createDirectories(directory.resolve(name)))
-                .block(new BlockOptions(
-                        image.toString(), false, CacheMode.WRITEBACK, IoEngine.AUTO, true, 0, locking, false, false))
+                .block(BlockOptions.of(image.toString()).withLocking(locking))
                 .start();
     }
 

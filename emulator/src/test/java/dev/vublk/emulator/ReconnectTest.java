@@ -42,7 +42,7 @@ final class ReconnectTest {
         Path image = directory.resolve("disk.img");
         Files.write(image, new byte[1 << 20]);
         try (EmulatorUnderTest emulator = new EmulatorUnderTest.Setup(directory)
-                .block(BlockOptions.defaults(image.toString()))
+                .block(BlockOptions.of(image.toString()))
                 .ioThreads(2)
                 .start()) {
             for (int i = 0; i < WARM_UP; i++) {

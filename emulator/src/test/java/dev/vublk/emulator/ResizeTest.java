@@ -39,7 +39,7 @@ final class ResizeTest {
 
     private EmulatorUnderTest start() throws IOException {
         return new EmulatorUnderTest.Setup(directory)
-                .block(BlockOptions.defaults(image.toString()))
+                .block(BlockOptions.of(image.toString()))
                 .ioThreads(2)
                 .start();
     }

@@ -115,7 +115,7 @@ final class SharedDiskTest {
         Path image = image(1 << 20);
         byte[] expected = new byte[1 << 20];
         try (EmulatorUnderTest emulator = new EmulatorUnderTest.Setup(directory)
-                        .block(BlockOptions.defaults(image.toString()))
+                        .block(BlockOptions.of(image.toString()))
                         .clients(2)
                         .ioThreads(2)
                         .start();
@@ -140,7 +140,7 @@ final class SharedDiskTest {
     void shouldTellBothGuestsOfANewSize() throws Exception {
         Path image = image(1 << 20);
         try (EmulatorUnderTest emulator = new EmulatorUnderTest.Setup(directory)
-                        .block(BlockOptions.defaults(image.toString()))
+                        .block(BlockOptions.of(image.toString()))
                         .clients(2)
                         .start();
                 Guest first = Guest.connect(emulator);

@@ -3,6 +3,7 @@ package dev.vublk.blockdev.linux;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.ByteBuffer;
 
 /**
  * Memory by plain address: what crosses this module's border are addresses, not segments. Any thread.
@@ -70,6 +71,11 @@ public final class NativeMemory {
 
     public static void zero(long address, long lengthBytes) {
         ALL.asSlice(address, lengthBytes).fill((byte) 0);
+    }
+
+    /** The same memory as a direct buffer; the buffer does not keep it from being freed. */
+    public static ByteBuffer asByteBuffer(long address, int lengthBytes) {
+        return ALL.asSlice(address, lengthBytes).asByteBuffer();
     }
 
     public static byte getByte(long address) {

@@ -9,7 +9,6 @@ import dev.vublk.blockdev.BlockDrivers;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
-import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.blockdev.IoContext;
 import dev.vublk.blockdev.IoRing;
 import dev.vublk.blockdev.linux.Iovec;
@@ -111,7 +110,7 @@ final class AllocationTest {
         Path directory = TestImages.directories().getLast();
         Path image = TestImages.file(directory, 1 << 20);
         BlockOptions options =
-                new BlockOptions(image.toString(), false, mode, engine, true, 0, Locking.ON, false, false);
+                BlockOptions.of(image.toString()).withCacheMode(mode).withEngine(engine);
         long memory = NativeMemory.allocateZeroed(16384);
         long iov = NativeMemory.allocateZeroed(64);
         try (BlockDriver driver = BlockDrivers.open(options);

@@ -13,7 +13,6 @@ import dev.vublk.blockdev.BlockOpenException;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
-import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.blockdev.linux.FileStatus;
 import dev.vublk.blockdev.linux.PosixFile;
 import dev.vublk.blockdev.testing.Crew;
@@ -47,8 +46,10 @@ final class BlockDeviceTest {
     private Path directory;
 
     private static BlockOptions options(Path image, CacheMode mode, IoEngine engine, int logicalBlockBytes) {
-        return new BlockOptions(
-                image.toString(), false, mode, engine, true, logicalBlockBytes, Locking.ON, false, false);
+        return BlockOptions.of(image.toString())
+                .withCacheMode(mode)
+                .withEngine(engine)
+                .withLogicalBlockBytes(logicalBlockBytes);
     }
 
     @ParameterizedTest

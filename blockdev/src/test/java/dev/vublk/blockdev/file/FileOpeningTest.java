@@ -13,7 +13,6 @@ import dev.vublk.blockdev.BlockOpenException;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
-import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.testing.PlainLoop;
 import dev.vublk.blockdev.testing.Shell;
@@ -115,8 +114,7 @@ final class FileOpeningTest {
     @Test
     void shouldPresentWantedBlockSizeAndRefuseSizeThatDoesNotFit() throws Exception {
         Path image = TestImages.file(directory, 8192 + 512);
-        BlockOptions options = new BlockOptions(
-                image.toString(), false, CacheMode.WRITEBACK, IoEngine.AUTO, true, 4096, Locking.ON, false, false);
+        BlockOptions options = BlockOptions.of(image.toString()).withLogicalBlockBytes(4096);
         assertRefused(options, "truncate -s %4096");
         TestImages.setSize(image, 12288);
         try (BlockDriver driver = BlockDrivers.open(options)) {
@@ -162,8 +160,7 @@ final class FileOpeningTest {
     void shouldIgnoreDiscardWhenNotWanted() throws Exception {
         Path image = directory.resolve("full");
         Files.write(image, new byte[1 << 20]);
-        BlockOptions options = new BlockOptions(
-                image.toString(), false, CacheMode.WRITEBACK, IoEngine.AUTO, false, 0, Locking.ON, false, false);
+        BlockOptions options = BlockOptions.of(image.toString()).withDiscard(false);
         try (TestDisk disk = new TestDisk(options, PlainLoop.withRing())) {
             assertThat(disk.driver.limits().supportsDiscard()).isFalse();
             assertThat(disk.discard(0, 1 << 20)).isZero();
@@ -193,8 +190,7 @@ final class FileOpeningTest {
     @Test
     void shouldChooseEngineByWhatTheLoopHas() throws Exception {
         Path image = TestImages.file(directory, 1 << 20);
-        BlockOptions options = new BlockOptions(
-                image.toString(), false, CacheMode.WRITEBACK, IoEngine.IO_URING, true, 0, Locking.ON, false, false);
+        BlockOptions options = BlockOptions.of(image.toString()).withEngine(IoEngine.IO_URING);
         try (BlockDriver driver = BlockDrivers.open(options)) {
             assertThatThrownBy(() -> driver.openChannel(PlainLoop.withoutRing()))
                     .isInstanceOf(UncheckedIOException.class)

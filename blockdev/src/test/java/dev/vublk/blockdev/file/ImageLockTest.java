@@ -9,8 +9,6 @@ import dev.vublk.blockdev.BlockDriver;
 import dev.vublk.blockdev.BlockDrivers;
 import dev.vublk.blockdev.BlockOpenException;
 import dev.vublk.blockdev.BlockOptions;
-import dev.vublk.blockdev.BlockOptions.CacheMode;
-import dev.vublk.blockdev.BlockOptions.IoEngine;
 import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.blockdev.testing.LoopDevice;
 import dev.vublk.blockdev.testing.Shell;
@@ -40,16 +38,14 @@ final class ImageLockTest {
 
     /** Modes: {@code rw}, {@code ro}, then what else was asked for. */
     private static BlockOptions options(Path image, String mode) {
-        return new BlockOptions(
-                image.toString(),
-                mode.startsWith("ro"),
-                CacheMode.WRITEBACK,
-                IoEngine.AUTO,
-                true,
-                0,
-                mode.contains("nolock") ? Locking.OFF : mode.contains("deferred") ? Locking.DEFERRED : Locking.ON,
-                mode.contains("share"),
-                mode.contains("force"));
+        return BlockOptions.of(image.toString())
+                .withReadOnly(mode.startsWith("ro"))
+                .withLocking(
+                        mode.contains("nolock")
+                                ? Locking.OFF
+                                : mode.contains("deferred") ? Locking.DEFERRED : Locking.ON)
+                .withShareRw(mode.contains("share"))
+                .withForceShare(mode.contains("force"));
     }
 
     @ParameterizedTest

@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.CacheMode;
-import dev.vublk.blockdev.BlockOptions.IoEngine;
 import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.testing.FaultPlan;
 import dev.vublk.blockdev.testing.FaultPlan.Operation;
@@ -86,16 +85,9 @@ final class SecureEraseTest {
         byte[] content = random();
         try (LoopDevice device = LoopDevice.create(directory, DISK_BYTES, 4096)) {
             Files.write(device.device(), content);
-            BlockOptions options = new BlockOptions(
-                    device.device().toString(),
-                    false,
-                    mode,
-                    IoEngine.AUTO,
-                    true,
-                    512,
-                    BlockOptions.Locking.ON,
-                    false,
-                    false);
+            BlockOptions options = BlockOptions.of(device.device().toString())
+                    .withCacheMode(mode)
+                    .withLogicalBlockBytes(512);
             try (TestDisk disk = new TestDisk(options, PlainLoop.withRing())) {
                 assertThat(disk.driver.limits().secureEraseAlignmentBytes())
                         .as("the device's own sector")

@@ -9,9 +9,6 @@ import dev.vublk.blockdev.BlockDriver;
 import dev.vublk.blockdev.BlockDrivers;
 import dev.vublk.blockdev.BlockOpenException;
 import dev.vublk.blockdev.BlockOptions;
-import dev.vublk.blockdev.BlockOptions.CacheMode;
-import dev.vublk.blockdev.BlockOptions.IoEngine;
-import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.testing.PlainLoop;
 import dev.vublk.blockdev.testing.TestDisk;
@@ -25,7 +22,7 @@ final class NullBlockDriverTest {
 
     @Test
     void shouldCompleteAtOnceAndLeaveBuffersAlone() throws BlockOpenException {
-        try (TestDisk disk = new TestDisk(BlockOptions.defaults("null:64MiB"), PlainLoop.withoutRing());
+        try (TestDisk disk = new TestDisk(BlockOptions.of("null:64MiB"), PlainLoop.withoutRing());
                 TestVector vector = TestVector.of(4)) {
             vector.put("keep".getBytes(UTF_8));
             assertThat(disk.write(0, vector, true)).isZero();
@@ -40,8 +37,7 @@ final class NullBlockDriverTest {
 
     @Test
     void shouldRefuseWritesWhenReadOnly() throws BlockOpenException {
-        BlockOptions options = new BlockOptions(
-                "null:1M", true, CacheMode.WRITEBACK, IoEngine.AUTO, true, 0, Locking.ON, false, false);
+        BlockOptions options = BlockOptions.of("null:1M").withReadOnly(true);
         try (TestDisk disk = new TestDisk(options, PlainLoop.withoutRing())) {
             assertThat(disk.driver.limits().readOnly()).isTrue();
             assertThat(disk.write(0, new byte[512], false)).isEqualTo(-Errno.EROFS);
@@ -53,7 +49,7 @@ final class NullBlockDriverTest {
     @ParameterizedTest
     @CsvSource({"null:512,512", "null:64K,65536", "null:64MiB,67108864", "null:3g,3221225472", "null:1T,1099511627776"})
     void shouldUnderstandSizes(String image, long sizeBytes) throws BlockOpenException {
-        try (BlockDriver driver = BlockDrivers.open(BlockOptions.defaults(image))) {
+        try (BlockDriver driver = BlockDrivers.open(BlockOptions.of(image))) {
             assertThat(driver.limits().sizeBytes()).isEqualTo(sizeBytes);
         }
     }
@@ -61,7 +57,7 @@ final class NullBlockDriverTest {
     @ParameterizedTest
     @ValueSource(strings = {"null:", "null:0", "null:511", "null:-512", "null:64X", "null:MiB", "null:9999999999T"})
     void shouldRefuseSizesThatAreNone(String image) {
-        assertThatThrownBy(() -> BlockDrivers.open(BlockOptions.defaults(image)))
+        assertThatThrownBy(() -> BlockDrivers.open(BlockOptions.of(image)))
                 .isInstanceOf(BlockOpenException.class)
                 .hasMessageStartingWith(image + ": ");
     }
@@ -69,8 +65,7 @@ final class NullBlockDriverTest {
     @ParameterizedTest
     @ValueSource(ints = {1, 256, 513, 131072})
     void shouldRefuseBlockSizesThatVirtioCannotSay(int bytes) {
-        BlockOptions options = new BlockOptions(
-                "null:1M", false, CacheMode.WRITEBACK, IoEngine.AUTO, true, bytes, Locking.ON, false, false);
+        BlockOptions options = BlockOptions.of("null:1M").withLogicalBlockBytes(bytes);
         assertThatThrownBy(() -> BlockDrivers.open(options))
                 .isInstanceOf(BlockOpenException.class)
                 .hasMessageContaining("logical block size " + bytes);

@@ -8,7 +8,6 @@ import dev.vublk.blockdev.BlockOpenException;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
-import dev.vublk.blockdev.BlockOptions.Locking;
 import java.nio.file.Path;
 
 /** An opened disk with one channel, spoken to in byte arrays. */
@@ -24,7 +23,7 @@ public final class TestDisk implements AutoCloseable {
     }
 
     public static BlockOptions options(Path image) {
-        return BlockOptions.defaults(image.toString());
+        return BlockOptions.of(image.toString());
     }
 
     public static BlockOptions options(Path image, CacheMode cacheMode) {
@@ -32,11 +31,11 @@ public final class TestDisk implements AutoCloseable {
     }
 
     public static BlockOptions options(Path image, CacheMode cacheMode, IoEngine engine) {
-        return new BlockOptions(image.toString(), false, cacheMode, engine, true, 0, Locking.ON, false, false);
+        return BlockOptions.of(image.toString()).withCacheMode(cacheMode).withEngine(engine);
     }
 
     public static BlockOptions readOnly(Path image, CacheMode cacheMode) {
-        return new BlockOptions(image.toString(), true, cacheMode, IoEngine.AUTO, true, 0, Locking.ON, false, false);
+        return BlockOptions.of(image.toString()).withReadOnly(true).withCacheMode(cacheMode);
     }
 
     public int write(long offsetBytes, byte[] data, boolean fua) {

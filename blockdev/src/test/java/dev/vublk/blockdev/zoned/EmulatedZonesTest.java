@@ -8,7 +8,6 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.vublk.blockdev.BlockOpenException;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.CacheMode;
-import dev.vublk.blockdev.BlockOptions.IoEngine;
 import dev.vublk.blockdev.ZoneOperation;
 import dev.vublk.blockdev.ZoneOptions;
 import dev.vublk.blockdev.ZonedChannel;
@@ -62,8 +61,10 @@ final class EmulatedZonesTest {
     }
 
     private BlockOptions options(CacheMode mode, boolean readOnly, ZoneOptions zones) {
-        return new BlockOptions(
-                image.toString(), readOnly, mode, IoEngine.AUTO, true, 0, BlockOptions.Locking.ON, false, false, zones);
+        return BlockOptions.of(image.toString())
+                .withReadOnly(readOnly)
+                .withCacheMode(mode)
+                .withZones(zones);
     }
 
     private ZoneOptions zones() {
@@ -521,17 +522,7 @@ final class EmulatedZonesTest {
         Files.delete(metadata);
         try (TestDisk disk = open()) {
             Path other = Files.copy(image, directory.resolve("other"));
-            BlockOptions options = new BlockOptions(
-                    other.toString(),
-                    false,
-                    CacheMode.WRITEBACK,
-                    IoEngine.AUTO,
-                    true,
-                    0,
-                    BlockOptions.Locking.ON,
-                    false,
-                    false,
-                    zones());
+            BlockOptions options = BlockOptions.of(other.toString()).withZones(zones());
             assertThatThrownBy(() -> open(options)).hasMessageContaining("is in use by another disk");
             assertThat(zone(disk, 2)).isEqualTo(new Zone(0, BLK_ZONE_COND_EMPTY));
         }
@@ -560,17 +551,9 @@ final class EmulatedZonesTest {
     /** The zones are kept in memory from the start on: what the guest did to them elsewhere would be lost. */
     @Test
     void shouldRefuseToWaitForAMovingGuest() {
-        BlockOptions options = new BlockOptions(
-                image.toString(),
-                false,
-                CacheMode.WRITEBACK,
-                IoEngine.AUTO,
-                true,
-                0,
-                BlockOptions.Locking.DEFERRED,
-                false,
-                false,
-                zones());
+        BlockOptions options = BlockOptions.of(image.toString())
+                .withLocking(BlockOptions.Locking.DEFERRED)
+                .withZones(zones());
         assertThatThrownBy(() -> open(options)).hasMessageContaining("locking=deferred");
     }
 }

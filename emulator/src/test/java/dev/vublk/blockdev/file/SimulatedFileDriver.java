@@ -27,8 +27,10 @@ public final class SimulatedFileDriver {
      * @param memoryBytes what it asks of addresses
      */
     public static BlockDriver open(long sizeBytes, CacheMode cacheMode, int directBytes, int memoryBytes) {
-        BlockOptions options =
-                new BlockOptions("simulated", false, cacheMode, IoEngine.IO_URING, true, 0, Locking.OFF, false, false);
+        BlockOptions options = BlockOptions.of("simulated")
+                .withCacheMode(cacheMode)
+                .withEngine(IoEngine.IO_URING)
+                .withLocking(Locking.OFF);
         FileGeometry geometry = new FileGeometry(
                 false,
                 sizeBytes,

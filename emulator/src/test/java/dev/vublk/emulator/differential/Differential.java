@@ -104,7 +104,7 @@ public final class Differential {
     private EmulatorUnderTest vublk(String name, Path image) throws IOException {
         Path own = Files.createDirectories(directory.resolve(name));
         return new EmulatorUnderTest.Setup(own)
-                .block(BlockOptions.defaults(image.toString()))
+                .block(BlockOptions.of(image.toString()))
                 .ioThreads(2)
                 .start();
     }

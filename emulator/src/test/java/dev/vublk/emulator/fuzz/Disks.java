@@ -71,17 +71,10 @@ final class Disks {
     }
 
     static BlockDriver openZoned(Path image, ZoneOptions zones) throws BlockOpenException {
-        return BlockDrivers.open(new BlockOptions(
-                image.toString(),
-                false,
-                CacheMode.WRITEBACK,
-                IoEngine.IO_URING,
-                true,
-                0,
-                Locking.OFF,
-                false,
-                false,
-                zones));
+        return BlockDrivers.open(BlockOptions.of(image.toString())
+                .withEngine(IoEngine.IO_URING)
+                .withLocking(Locking.OFF)
+                .withZones(zones));
     }
 
     static Path metadata() {

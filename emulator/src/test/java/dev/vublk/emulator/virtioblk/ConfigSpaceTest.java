@@ -43,16 +43,7 @@ final class ConfigSpaceTest {
             file.setLength(DISK_BYTES);
         }
         return new EmulatorUnderTest.Setup(directory)
-                .block(new BlockOptions(
-                        image.toString(),
-                        readOnly,
-                        BlockOptions.CacheMode.WRITEBACK,
-                        BlockOptions.IoEngine.AUTO,
-                        true,
-                        blockBytes,
-                        BlockOptions.Locking.ON,
-                        false,
-                        false));
+                .block(BlockOptions.of(image.toString()).withReadOnly(readOnly).withLogicalBlockBytes(blockBytes));
     }
 
     /** What somebody divides or loops by. */

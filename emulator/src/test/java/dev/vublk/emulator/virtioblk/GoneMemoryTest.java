@@ -116,7 +116,7 @@ final class GoneMemoryTest {
     void shouldOutliveBuffersThatTheKernelCannotReach() throws Exception {
         Path image = directory.resolve("disk.img");
         Files.write(image, new byte[1 << 20]);
-        BlockOptions options = BlockOptions.defaults(image.toString());
+        BlockOptions options = BlockOptions.of(image.toString());
         try (EmulatorUnderTest emulator =
                 new EmulatorUnderTest.Setup(directory).block(options).start()) {
             try (Guest guest = Guest.connect(emulator, rings)) {

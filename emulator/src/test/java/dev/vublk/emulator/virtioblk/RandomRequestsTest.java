@@ -7,7 +7,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
-import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.emulator.EmulatorUnderTest;
 import dev.vublk.emulator.Guest;
 import dev.vublk.emulator.GuestQueue;
@@ -82,7 +81,7 @@ final class RandomRequestsTest {
         Path image = directory.resolve("disk.img");
         Files.write(image, model);
         BlockOptions options =
-                new BlockOptions(image.toString(), false, cache, engine, true, 0, Locking.ON, false, false);
+                BlockOptions.of(image.toString()).withCacheMode(cache).withEngine(engine);
         try (EmulatorUnderTest emulator = new EmulatorUnderTest.Setup(directory)
                         .block(options)
                         .ioThreads(2)

@@ -5,9 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.sun.management.ThreadMXBean;
 import dev.vublk.blockdev.BlockOptions;
-import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
-import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.emulator.EmulatorUnderTest;
 import dev.vublk.emulator.Guest;
 import dev.vublk.emulator.GuestQueue;
@@ -123,7 +121,7 @@ final class RequestAllocationTest {
     @ParameterizedTest
     @EnumSource
     void shouldAllocateNothingForANullDisk(RingKind rings) throws Exception {
-        check(rings, BlockOptions.defaults("null:64MiB"));
+        check(rings, BlockOptions.of("null:64MiB"));
     }
 
     @ParameterizedTest
@@ -141,7 +139,6 @@ final class RequestAllocationTest {
     private BlockOptions file(IoEngine engine) throws Exception {
         Path image = directory.resolve("disk.img");
         Files.write(image, new byte[1 << 20]);
-        return new BlockOptions(
-                image.toString(), false, CacheMode.WRITEBACK, engine, true, 0, Locking.ON, false, false);
+        return BlockOptions.of(image.toString()).withEngine(engine);
     }
 }

@@ -52,7 +52,7 @@ final class RequestStatusTest {
         content = new byte[DISK_BYTES];
         new Random(1).nextBytes(content);
         Files.write(image, content);
-        start(BlockOptions.defaults(image.toString()), 0);
+        start(BlockOptions.of(image.toString()), 0);
     }
 
     private void start(BlockOptions options, long unwantedFeatures) throws IOException {
@@ -274,16 +274,7 @@ final class RequestStatusTest {
 
     @Test
     void shouldRefuseAllThatWritesOnAReadOnlyDisk() throws IOException {
-        BlockOptions options = new BlockOptions(
-                image.toString(),
-                true,
-                BlockOptions.CacheMode.WRITEBACK,
-                BlockOptions.IoEngine.AUTO,
-                true,
-                0,
-                BlockOptions.Locking.ON,
-                false,
-                false);
+        BlockOptions options = BlockOptions.of(image.toString()).withReadOnly(true);
         restart(options, 0);
         check(queue.run(write(0, pattern(512))), IOERR, 1);
         check(queue.run(write(DISK_SECTORS, pattern(512))), IOERR, 1);
@@ -297,7 +288,7 @@ final class RequestStatusTest {
     @Test
     void shouldNotSupportWhatWasNotNegotiated() throws IOException {
         restart(
-                BlockOptions.defaults(image.toString()),
+                BlockOptions.of(image.toString()),
                 VirtioBlkSpec.VIRTIO_BLK_F_DISCARD | VirtioBlkSpec.VIRTIO_BLK_F_WRITE_ZEROES);
         check(queue.run(ranges(DISCARD, 0, 8, 0)), UNSUPP, 1);
         check(queue.run(ranges(WRITE_ZEROES, 0, 8, 0)), UNSUPP, 1);

@@ -45,7 +45,7 @@ final class SecureEraseTest {
 
     private EmulatorUnderTest.Setup setup(Path image, boolean secureErase) {
         return new EmulatorUnderTest.Setup(directory)
-                .block(BlockOptions.defaults(image.toString()))
+                .block(BlockOptions.of(image.toString()))
                 .settings(settings(secureErase));
     }
 
@@ -141,16 +141,7 @@ final class SecureEraseTest {
     @Test
     void shouldRefuseWhatIsNoMultipleOfTheBlock() throws IOException {
         Path image = image();
-        BlockOptions options = new BlockOptions(
-                image.toString(),
-                false,
-                BlockOptions.CacheMode.WRITEBACK,
-                BlockOptions.IoEngine.AUTO,
-                true,
-                4096,
-                BlockOptions.Locking.ON,
-                false,
-                false);
+        BlockOptions options = BlockOptions.of(image.toString()).withLogicalBlockBytes(4096);
         try (EmulatorUnderTest emulator = setup(image, true).block(options).start();
                 Guest guest = Guest.connect(emulator)) {
             GuestQueue queue = guest.queue();

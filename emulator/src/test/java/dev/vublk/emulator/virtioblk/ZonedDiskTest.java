@@ -5,8 +5,6 @@ import static dev.vublk.emulator.GuestRequest.*;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.vublk.blockdev.BlockOptions;
-import dev.vublk.blockdev.BlockOptions.CacheMode;
-import dev.vublk.blockdev.BlockOptions.IoEngine;
 import dev.vublk.blockdev.ZoneOptions;
 import dev.vublk.emulator.EmulatorUnderTest;
 import dev.vublk.emulator.Guest;
@@ -57,17 +55,7 @@ final class ZonedDiskTest {
         }
         ZoneOptions zones = new ZoneOptions(
                 directory.resolve("zones").toString(), ZONE_SECTORS * 512, CAPACITY_SECTORS * 512, 1, 2, 3);
-        return new BlockOptions(
-                image.toString(),
-                readOnly,
-                CacheMode.WRITEBACK,
-                IoEngine.AUTO,
-                true,
-                0,
-                BlockOptions.Locking.ON,
-                false,
-                false,
-                zones);
+        return BlockOptions.of(image.toString()).withReadOnly(readOnly).withZones(zones);
     }
 
     @BeforeEach

@@ -287,17 +287,16 @@ final class DiskSpec {
         }
         checkPrincipals();
         return new DiskConfig(
-                new BlockOptions(
-                        image,
-                        values.readOnly,
-                        values.cache,
-                        values.engine,
-                        values.discard == Discard.UNMAP,
-                        (int) values.blockSize,
-                        values.locking,
-                        values.shareRw,
-                        values.forceShare,
-                        zones(image)),
+                BlockOptions.of(image)
+                        .withReadOnly(values.readOnly)
+                        .withCacheMode(values.cache)
+                        .withEngine(values.engine)
+                        .withDiscard(values.discard == Discard.UNMAP)
+                        .withLogicalBlockBytes((int) values.blockSize)
+                        .withLocking(values.locking)
+                        .withShareRw(values.shareRw)
+                        .withForceShare(values.forceShare)
+                        .withZones(zones(image)),
                 new ListenerOptions(
                         socket, socketFd, values.socketMode, values.socketOwner, values.socketGroup, values.clients),
                 new SessionOptions(values.inOrder, values.orderPlatform, values.inBand, values.accessPlatform),

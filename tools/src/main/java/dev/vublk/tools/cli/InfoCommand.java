@@ -65,7 +65,7 @@ final class InfoCommand implements Callable<Integer> {
 
     /** A disk that stores nothing has no file to be looked at, but limits like any other. */
     private static ImageInfo inspectNull(String image) throws IOException {
-        try (BlockDriver driver = BlockDrivers.open(BlockOptions.defaults(image))) {
+        try (BlockDriver driver = BlockDrivers.open(BlockOptions.of(image))) {
             BlockLimits limits = driver.limits();
             return new ImageInfo(
                     image,

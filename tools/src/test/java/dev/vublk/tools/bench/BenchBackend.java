@@ -26,7 +26,7 @@ final class BenchBackend implements AutoCloseable {
     static BenchBackend start(Path directory, String image) throws IOException {
         String socket = directory.resolve("disk.sock").toString();
         VirtioBlkSettings settings = new VirtioBlkSettings("bench", QUEUES, 1024, true, 126, true, true, 1);
-        DiskConfig disk = new DiskConfig(BlockOptions.defaults(image), ListenerOptions.atPath(socket), settings);
+        DiskConfig disk = new DiskConfig(BlockOptions.of(image), ListenerOptions.atPath(socket), settings);
         Emulator emulator = new Emulator(new EmulatorConfig(List.of(disk), 1, List.of(), 0, 8));
         emulator.start();
         return new BenchBackend(emulator, socket);

@@ -81,17 +81,11 @@ public final class CoroutinePoolServer {
 
     /** Without locks: the servers that are compared share an image, which nobody writes. */
     private static BlockOptions options(String image) {
-        BlockOptions defaults = BlockOptions.defaults(image);
-        return new BlockOptions(
-                image,
-                false,
-                defaults.cacheMode(),
-                BlockOptions.IoEngine.IO_URING,
-                true,
-                0,
-                BlockOptions.Locking.OFF,
-                false,
-                false);
+        BlockOptions defaults = BlockOptions.of(image);
+        return BlockOptions.of(image)
+                .withCacheMode(defaults.cacheMode())
+                .withEngine(BlockOptions.IoEngine.IO_URING)
+                .withLocking(BlockOptions.Locking.OFF);
     }
 
     private static BlockDriver open(BlockOptions options) throws BlockOpenException {

@@ -30,7 +30,7 @@ class DiskSpecTest {
     void shouldTakeDefaults() {
         assertThat(parse("image=a.img,socket=a.sock"))
                 .isEqualTo(new DiskConfig(
-                        BlockOptions.defaults("a.img"),
+                        BlockOptions.of("a.img"),
                         ListenerOptions.atPath("a.sock"),
                         new VirtioBlkSettings("a.img", 64, 1024, true, 126, true, true, 32)));
     }
@@ -45,17 +45,16 @@ class DiskSpecTest {
 
         assertThat(disk)
                 .isEqualTo(new DiskConfig(
-                        new BlockOptions(
-                                "a.img",
-                                true,
-                                CacheMode.NONE,
-                                IoEngine.THREADS,
-                                false,
-                                4096,
-                                Locking.OFF,
-                                true,
-                                true,
-                                new ZoneOptions("z", 1 << 20, 960 << 10, 2, 3, 4)),
+                        BlockOptions.of("a.img")
+                                .withReadOnly(true)
+                                .withCacheMode(CacheMode.NONE)
+                                .withEngine(IoEngine.THREADS)
+                                .withDiscard(false)
+                                .withLogicalBlockBytes(4096)
+                                .withLocking(Locking.OFF)
+                                .withShareRw(true)
+                                .withForceShare(true)
+                                .withZones(new ZoneOptions("z", 1 << 20, 960 << 10, 2, 3, 4)),
                         new ListenerOptions("a.sock", -1, 0660, "root", "0"),
                         new VirtioBlkSettings(
                                 "S1",

@@ -42,7 +42,7 @@ class ExportCommandTest {
         assertThat(configure("a.img", "--socket", "a.sock"))
                 .isEqualTo(new EmulatorConfig(
                         List.of(new DiskConfig(
-                                BlockOptions.defaults("a.img"),
+                                BlockOptions.of("a.img"),
                                 ListenerOptions.atPath("a.sock"),
                                 new VirtioBlkSettings("a.img", 64, 1024, true, 126, true, true, 32))),
                         1,
@@ -67,16 +67,15 @@ class ExportCommandTest {
         assertThat(config)
                 .isEqualTo(new EmulatorConfig(
                         List.of(new DiskConfig(
-                                new BlockOptions(
-                                        "a.img",
-                                        true,
-                                        CacheMode.DIRECTSYNC,
-                                        IoEngine.IO_URING,
-                                        false,
-                                        4096,
-                                        Locking.OFF,
-                                        true,
-                                        true),
+                                BlockOptions.of("a.img")
+                                        .withReadOnly(true)
+                                        .withCacheMode(CacheMode.DIRECTSYNC)
+                                        .withEngine(IoEngine.IO_URING)
+                                        .withDiscard(false)
+                                        .withLogicalBlockBytes(4096)
+                                        .withLocking(Locking.OFF)
+                                        .withShareRw(true)
+                                        .withForceShare(true),
                                 new ListenerOptions("a.sock", -1, 0660, "root", "0"),
                                 new VirtioBlkSettings("S1", 3, 256, false, 254, false, false, 16))),
                         2,
