@@ -28,6 +28,7 @@ final class ClusterAllocator implements AutoCloseable {
 
     private final String image;
     private final int clusterBits;
+    private final boolean fixedSize;
     private final long clusterMax;
     private final RefcountTable refcounts;
     private final MetadataClusters metadata;
@@ -58,16 +59,18 @@ final class ClusterAllocator implements AutoCloseable {
             MetadataClusters metadata,
             HeaderUpdate header,
             ImageCorruption corruption,
-            long fileBytes) {
+            long fileBytes,
+            boolean fixedSize) {
         this.image = image;
         this.clusterBits = imageHeader.clusterBits();
-        this.clusterMax = Qcow2Layout.FILE_OFFSET_MAX >>> clusterBits;
+        this.fixedSize = fixedSize;
+        this.clusterMax = (fixedSize ? fileBytes : Qcow2Layout.FILE_OFFSET_MAX) >>> clusterBits;
         this.refcounts = refcounts;
         this.metadata = metadata;
         this.header = header;
         this.corruption = corruption;
         this.fileEnd = Math.ceilDiv(fileBytes, 1L << clusterBits);
-        this.usedEnd = fileEnd;
+        this.usedEnd = fixedSize ? 0 : fileEnd; // Of a device only the refcounts tell how far it is used.
     }
 
     /** The header says that refcounts may be wrong. */
@@ -215,6 +218,9 @@ final class ClusterAllocator implements AutoCloseable {
     }
 
     private int lengthen(MetadataFile file, long end) {
+        if (fixedSize) {
+            return -Errno.ENOSPC;
+        }
         long ahead = Math.clamp((end << clusterBits) / 8, batchBytes, GROWTH_MAX_BYTES) >>> clusterBits;
         int result = file.truncate((end + ahead) << clusterBits);
         if (result < 0) {
@@ -309,7 +315,7 @@ final class ClusterAllocator implements AutoCloseable {
                 usedEnd = run.cluster;
             }
         }
-        if (usedEnd < fileEnd && !refcounts.isUncertain() && file.truncate(usedEnd << clusterBits) == 0) {
+        if (usedEnd < fileEnd && !fixedSize && !refcounts.isUncertain() && file.truncate(usedEnd << clusterBits) == 0) {
             fileEnd = usedEnd;
         }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.blockdev.qcow2;
 
+import dev.vublk.blockdev.file.ContainerFile;
 import dev.vublk.blockdev.file.RangeLock;
 import dev.vublk.blockdev.linux.Errno;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -36,14 +37,36 @@ final class WritableImage {
     private final HeaderUpdate headerUpdate;
     private final boolean discards;
     private volatile boolean begun;
-    private volatile long sizeBytes;
+    private final long sizeBytes;
 
     private final AtomicLong commits = new AtomicLong();
     private final AtomicLong stableCommits = new AtomicLong();
 
+    /** The shared part of an image in a file that was opened for writing. */
+    WritableImage(
+            ContainerFile file,
+            Qcow2Header header,
+            L1Table l1,
+            L2Cache cache,
+            long[] refcountBlocks,
+            long sizeBytes,
+            boolean discards) {
+        this(
+                file.path(),
+                header,
+                l1,
+                cache,
+                refcountBlocks,
+                file.sizeBytes(),
+                file.isBlockDevice(),
+                sizeBytes,
+                discards);
+    }
+
     /**
      * The shared part of an image that was opened for writing.
      *
+     * @param fixedSize whether the file cannot grow: a block device
      * @param discards whether space of discarded clusters is given back to the host
      */
     WritableImage(
@@ -53,6 +76,7 @@ final class WritableImage {
             L2Cache cache,
             long[] refcountBlocks,
             long fileBytes,
+            boolean fixedSize,
             long sizeBytes,
             boolean discards) {
         this.header = header;
@@ -70,7 +94,8 @@ final class WritableImage {
                 metadata,
                 headerUpdate,
                 corruption,
-                fileBytes);
+                fileBytes,
+                fixedSize);
     }
 
     boolean discards() {
@@ -80,11 +105,6 @@ final class WritableImage {
     /** The disk's size. */
     long sizeBytes() {
         return sizeBytes;
-    }
-
-    /** The disk has grown. */
-    void grow(long newSizeBytes) {
-        sizeBytes = newSizeBytes;
     }
 
     /** Called before each change: whether the image may be changed, and what must be in the header before the first change. */

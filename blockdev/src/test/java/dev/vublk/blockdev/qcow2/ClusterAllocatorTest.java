@@ -64,7 +64,8 @@ class ClusterAllocatorTest {
                         metadata,
                         update,
                         new ImageCorruption("image", update),
-                        channel.size());
+                        channel.size(),
+                        false);
             }
         }
 

@@ -178,6 +178,7 @@ final class WriteWorld {
                 new L2Cache(header, l1, cacheBytes),
                 longs(file, header.refcountTableOffset(), entries),
                 file.sizeBytes(),
+                false,
                 kind.sizeBytes,
                 true);
     }
