@@ -58,7 +58,7 @@ final class Qcow2Opening {
         if (chain.size() > CHAIN_MAX) {
             throw refused("its backing chain has more than " + CHAIN_MAX + " files");
         }
-        ContainerFile file = ContainerFile.open(options);
+        ContainerFile file = ContainerFile.open(options.withType(ImageType.QCOW2)); // No longer a guess.
         ContainerFile data = file;
         try {
             Qcow2Header header = readHeader(file);

@@ -78,7 +78,7 @@ final class PlainReader implements ImageWriter.GuestReader {
         if (allocated) {
             return bytes((entry.entry & OFFSET_MASK) + inCluster, SECTOR_BYTES, target, index);
         }
-        int there = (int) Math.clamp(backing.length - at, 0, SECTOR_BYTES);
+        int there = Math.clamp(backing.length - at, 0, SECTOR_BYTES);
         System.arraycopy(backing, (int) Math.min(at, backing.length), target, index, there);
         return 0;
     }
