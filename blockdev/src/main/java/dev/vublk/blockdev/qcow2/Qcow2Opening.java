@@ -15,7 +15,6 @@ import dev.vublk.blockdev.linux.NativeMemory;
 import dev.vublk.blockdev.linux.PosixFile;
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.file.Path;
 import java.util.HashSet;
 import java.util.Set;
 import org.apache.logging.log4j.LogManager;
@@ -40,9 +39,9 @@ final class Qcow2Opening {
     private final BlockOptions options;
 
     /** The files of the chain so far, by what they are and not by name. */
-    private final Set<Path> chain;
+    private final Set<String> chain;
 
-    private Qcow2Opening(BlockOptions options, Set<Path> chain) {
+    private Qcow2Opening(BlockOptions options, Set<String> chain) {
         this.options = options;
         this.chain = chain;
     }
@@ -111,8 +110,12 @@ final class Qcow2Opening {
         if (!chain.add(ImageReference.identity(path))) {
             throw refused("its data file '" + ImageReference.printable(name) + "' is a file of its own chain");
         }
-        return ContainerFile.open(
-                options.withImage(path).withType(ImageType.RAW).withSnapshot(null));
+        try {
+            return ContainerFile.open(
+                    options.withImage(path).withType(ImageType.RAW).withSnapshot(null));
+        } catch (BlockOpenException e) {
+            throw new BlockOpenException(options.image() + ": its data file: " + e.getMessage());
+        }
     }
 
     private @Nullable BlockDriver openBacking(Qcow2Header header) throws BlockOpenException {
