@@ -79,7 +79,8 @@ class ImageWriterCrashTest {
 
     /** The tests above must be able to fail: a barrier left out is found. */
     @ParameterizedTest
-    @ValueSource(strings = {"ClusterAllocator.count", "ImageWriter.replace", "WritableImage.flush", "L2TableCopy.replace"})
+    @ValueSource(
+            strings = {"ClusterAllocator.count", "ImageWriter.replace", "WritableImage.flush", "L2TableCopy.replace"})
     void shouldFindABarrierThatIsLeftOut(String barrier) throws Exception {
         Kind kind = switch (barrier) {
             case "L2TableCopy.replace" -> new Kind("cluster_size=512", 1 << 20, false, true);

@@ -172,20 +172,26 @@ final class Qcow2WriteTest {
 
     @Test
     void shouldBeDirtyWhileRefcountsAreLazy() throws Exception {
-        Path image = create("cluster_size=65536,lazy_refcounts=on");
-        try (TestDisk disk = open(image)) {
-            assertThat(disk.write(0, data(512, 1), false)).isZero();
-            assertThat(longAt(image, 72) & 1).as("the dirty bit").isEqualTo(1);
-            Files.copy(image, directory.resolve("killed.qcow2"));
-        }
+        Path image = writeLazily(directory.resolve("killed.qcow2"));
         assertThat(longAt(image, 72) & 1).as("the dirty bit").isZero();
         assertThat(check(image)).contains("No errors were found");
     }
 
+    /** Writes to an image with lazy refcounts and copies it before it is closed. */
+    private Path writeLazily(Path copy) throws Exception {
+        Path image = create("cluster_size=65536,lazy_refcounts=on");
+        try (TestDisk disk = open(image)) {
+            assertThat(disk.write(0, data(512, 1), false)).isZero();
+            assertThat(longAt(image, 72) & 1).as("the dirty bit").isEqualTo(1);
+            Files.copy(image, copy);
+        }
+        return image;
+    }
+
     @Test
     void shouldRepairAnImageThatIsDirty() throws Exception {
-        shouldBeDirtyWhileRefcountsAreLazy();
         Path killed = directory.resolve("killed.qcow2");
+        writeLazily(killed);
         try (TestDisk disk = open(killed)) {
             assertThat(longAt(killed, 72) & 1).as("the dirty bit").isZero();
             assertThat(disk.read(0, 512)).isEqualTo(data(512, 1));

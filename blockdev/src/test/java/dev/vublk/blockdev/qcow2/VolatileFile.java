@@ -19,6 +19,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.concurrent.locks.LockSupport;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A file in memory on a disk with a volatile write cache that writes 512-byte units as a whole or not at all. Shows what is
@@ -28,11 +30,11 @@ final class VolatileFile {
     static final int UNIT_BYTES = 512;
     private static final byte[] ZEROES = new byte[UNIT_BYTES];
 
-    private byte[][] units = new byte[1024][];
+    private byte[][] units = grown(new byte[0][], 1024);
     private long sizeBytes;
     private final Map<Integer, List<Version>> unstable = new HashMap<>();
     private List<Size> unstableSizes = new ArrayList<>();
-    private byte[][] stableUnits;
+    private byte[][] stableUnits = units.clone();
     private long stableSize;
     private long applied;
 
@@ -50,7 +52,15 @@ final class VolatileFile {
     /** Runs after each call that changes something. */
     private volatile Runnable observer = () -> {};
 
-    private record Version(byte[] content, long number) {}
+    private static final class Version {
+        final byte[] content;
+        final long number;
+
+        Version(byte[] content, long number) {
+            this.content = content;
+            this.number = number;
+        }
+    }
 
     private record Size(long bytes, long number) {}
 
@@ -92,22 +102,33 @@ final class VolatileFile {
     }
 
     private byte[] unit(int index) {
-        byte[] content = index < units.length ? units[index] : null;
-        return content == null ? ZEROES : content;
+        return index < units.length ? units[index] : ZEROES;
+    }
+
+    private static byte[][] grown(byte[][] units, int atLeast) {
+        byte[][] grown = Arrays.copyOf(units, Math.max(atLeast, 2 * units.length));
+        Arrays.fill(grown, units.length, grown.length, ZEROES);
+        return grown;
+    }
+
+    /** Whether there is a hole. */
+    @SuppressWarnings("ReferenceEquality") // what was never written, or punched
+    private static boolean isHole(byte[] content) {
+        return content == ZEROES;
     }
 
     private void set(int index, byte[] content) {
         if (index >= units.length) {
-            units = Arrays.copyOf(units, Math.max(index + 1, 2 * units.length));
+            units = grown(units, index + 1);
         }
-        units[index] = content == ZEROES ? null : content;
+        units[index] = content;
         unstable.computeIfAbsent(index, key -> new ArrayList<>()).add(new Version(content, applied++));
     }
 
     private void size(long bytes) {
         if (bytes < sizeBytes) {
             for (int i = (int) (bytes / UNIT_BYTES); i < units.length; i++) {
-                if (units[i] != null) {
+                if (!isHole(units[i])) {
                     set(i, ZEROES); // Image sizes are whole units when they shrink.
                 }
             }
@@ -133,7 +154,7 @@ final class VolatileFile {
     }
 
     private synchronized long usedBytes() {
-        return Arrays.stream(units).filter(unit -> unit != null).count() * UNIT_BYTES;
+        return Arrays.stream(units).filter(unit -> !isHole(unit)).count() * UNIT_BYTES;
     }
 
     private synchronized void read(long offset, byte[] target) {
@@ -158,7 +179,7 @@ final class VolatileFile {
         while (versions != null && !versions.isEmpty() && versions.getFirst().number < before) {
             byte[] content = versions.removeFirst().content;
             if (index >= stableUnits.length) {
-                stableUnits = Arrays.copyOf(stableUnits, Math.max(index + 1, 2 * stableUnits.length));
+                stableUnits = grown(stableUnits, index + 1);
             }
             stableUnits[index] = content;
         }
@@ -195,7 +216,7 @@ final class VolatileFile {
 
     /** What a power cut now could leave, as a file. */
     synchronized void writeAfterCut(Path target, Random random) throws IOException {
-        byte[][] left = Arrays.copyOf(stableUnits, Math.max(units.length, stableUnits.length));
+        byte[][] left = grown(stableUnits, units.length);
         // Now and then everything, or nothing, of what is unstable; else any mixture.
         int kind = random.nextInt(6);
         for (Map.Entry<Integer, List<Version>> entry : unstable.entrySet()) {
@@ -217,7 +238,7 @@ final class VolatileFile {
         Files.deleteIfExists(target);
         try (FileChannel channel = FileChannel.open(target, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
             for (int i = 0; i < content.length && (long) i * UNIT_BYTES < size; i++) {
-                if (content[i] != null && content[i] != ZEROES) {
+                if (!isHole(content[i])) {
                     int length = (int) Math.min(UNIT_BYTES, size - (long) i * UNIT_BYTES);
                     channel.write(ByteBuffer.wrap(content[i], 0, length), (long) i * UNIT_BYTES);
                 }
@@ -239,10 +260,10 @@ final class VolatileFile {
     }
 
     private final class OnLoop implements MetadataFile {
-        private final PlainLoop loop;
+        private final @Nullable PlainLoop loop;
         private final LoopQueue queue;
 
-        OnLoop(PlainLoop loop) {
+        OnLoop(@Nullable PlainLoop loop) {
             this.loop = loop;
             this.queue = new LoopQueue(loop == null ? PlainLoop.withRing() : loop);
         }
@@ -255,7 +276,7 @@ final class VolatileFile {
             }
             return loop.runBlocking(() -> {
                 if (faults.nextInt(4) == 0) {
-                    Thread.yield();
+                    LockSupport.parkNanos(1);
                 }
                 return fails() ? -Errno.EIO : call.run();
             });

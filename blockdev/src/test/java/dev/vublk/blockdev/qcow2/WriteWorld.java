@@ -23,6 +23,7 @@ import java.util.concurrent.atomic.AtomicLong;
  * An image made by qemu-img, on a {@link VolatileFile}, written by coroutines of several loops at random, beside a model of what
  * must be in it. QEMU's programs say whether it is sound and what it holds.
  */
+@SuppressWarnings("NullAway.Init") // open() sets what an opened image has
 final class WriteWorld {
     private static final int SECTOR_BYTES = SectorModel.SECTOR_BYTES;
 
@@ -338,11 +339,13 @@ final class WriteWorld {
         erase(first, count, start, zeroes, loop, eraser::discard);
     }
 
-    /** Writes the image as it is to a file of its own. */
+    /** Writes the image as it is to a file of its own; the data file, which it names by path, where that was. */
     synchronized Path dump() throws Exception {
         Path dump = nextDump();
         disk.write(dump);
-        dumpData(dump, null);
+        if (kind.dataFile != DataFile.NONE) {
+            dataDisk.write(dataImage);
+        }
         return dump;
     }
 
@@ -350,7 +353,9 @@ final class WriteWorld {
     synchronized Path dumpAfterCut(Random cut) throws Exception {
         Path dump = nextDump();
         disk.writeAfterCut(dump, cut);
-        dumpData(dump, cut);
+        if (kind.dataFile != DataFile.NONE) {
+            dataDisk.writeAfterCut(dataImage, cut);
+        }
         return dump;
     }
 
@@ -358,17 +363,6 @@ final class WriteWorld {
         Path dump = directory.resolve("dump" + dumps.incrementAndGet() + ".qcow2");
         Files.deleteIfExists(dump);
         return dump;
-    }
-
-    /** The image names its data file by path, so that is overwritten. */
-    private void dumpData(Path dump, Random cut) throws Exception {
-        if (dataDisk != disk) {
-            if (cut == null) {
-                dataDisk.write(dataImage);
-            } else {
-                dataDisk.writeAfterCut(dataImage, cut);
-            }
-        }
     }
 
     /** QEMU finds no error in the image, and, when it was closed cleanly, no leak. */
