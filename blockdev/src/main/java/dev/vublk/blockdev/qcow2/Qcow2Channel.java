@@ -190,7 +190,9 @@ final class Qcow2Channel implements BlockChannel {
         }
         String dataPath = now.data.path();
         switch (run.kind) {
-            case DATA -> out.set(run.lengthBytes, true, false, true, false, 0, run.hostOffset, dataPath);
+            case DATA -> {
+                return statusOfData(run, dataPath, out);
+            }
             case COMPRESSED -> out.set(run.lengthBytes, true, false, true, true, 0, -1, null);
             case ZERO ->
                 out.set(
@@ -209,14 +211,19 @@ final class Qcow2Channel implements BlockChannel {
         return 0;
     }
 
-    private int statusBelow(Qcow2Image now, long offsetBytes, long lengthBytes, BlockStatus out) {
-        if (backing == null) {
-            out.set(lengthBytes, false, true, false, false, 0, -1, null);
-            return 0;
+    /** A cluster of a preallocated image may be a hole of the file: QEMU looks when it suspects so, and here it is always seen. */
+    private int statusOfData(MappedRun run, String dataPath, BlockStatus out) {
+        int result = data.status(run.hostOffset, run.lengthBytes, out);
+        if (result == 0) {
+            out.set(out.lengthBytes, true, out.zero, true, false, 0, run.hostOffset, dataPath);
         }
-        if (offsetBytes >= now.backingBytes) {
-            // What a short backing file lacks is zeroes of its, not of whatever lies further down.
-            out.set(lengthBytes, true, true, false, false, 1, -1, null);
+        return result;
+    }
+
+    private int statusBelow(Qcow2Image now, long offsetBytes, long lengthBytes, BlockStatus out) {
+        if (backing == null || offsetBytes >= now.backingBytes) {
+            // What a short backing file lacks is nowhere, whatever lies further down.
+            out.set(lengthBytes, false, true, false, false, 0, -1, null);
             return 0;
         }
         int result = backing.status(offsetBytes, Math.min(lengthBytes, now.backingBytes - offsetBytes), out);
