@@ -37,8 +37,14 @@ import picocli.CommandLine.TypeConversionException;
         description = "Serves disks to virtual machines over vhost-user.",
         subcommands = {
             ExportCommand.class,
+            CreateCommand.class,
             InfoCommand.class,
+            CheckCommand.class,
             ConvertCommand.class,
+            MapCommand.class,
+            CompareCommand.class,
+            ResizeCommand.class,
+            SnapshotCommand.class,
             BenchCommand.class,
             CompletionCommand.class
         },
@@ -102,6 +108,8 @@ public final class VublkCommand implements Callable<Integer> {
     private static CommandLine configured(CommandLine line, BooleanSupplier debug) {
         line.setCaseInsensitiveEnumValuesAllowed(true);
         line.setAbbreviatedOptionsAllowed(false);
+        // Its size may begin with a minus.
+        requireNonNull(line.getSubcommands().get("resize")).setUnmatchedOptionsArePositionalParams(true);
         line.setUsageHelpWidth(HELP_WIDTH);
         line.setUsageHelpAutoWidth(true);
         line.setExecutionStrategy(VublkCommand::run);
