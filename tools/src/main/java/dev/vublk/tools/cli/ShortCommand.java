@@ -15,6 +15,12 @@ final class ShortCommand {
     @Option(names = "--debug", scope = ScopeType.INHERIT, description = "Show the stack trace of a failure.")
     private boolean debug;
 
+    /** Before the first logger: warnings go to standard error without Log4j's core, which takes long to set up. */
+    static void logSimply() {
+        System.setProperty("log4j2.loggerContextFactory", "org.apache.logging.log4j.simple.SimpleLoggerContextFactory");
+        System.setProperty("org.apache.logging.log4j.simplelog.level", "WARN");
+    }
+
     boolean isDebug() {
         return debug;
     }

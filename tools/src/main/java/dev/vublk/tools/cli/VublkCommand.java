@@ -9,6 +9,7 @@ import java.io.PrintWriter;
 import java.io.UncheckedIOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.NoSuchFileException;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.function.BooleanSupplier;
@@ -93,6 +94,9 @@ public final class VublkCommand implements Callable<Integer> {
     /** The command line for these arguments: of commands that are over soon only that one, as the others take time to set up. */
     public static CommandLine commandLine(String... args) {
         if (args.length > 0 && ShortCommand.NAMES.contains(args[0])) {
+            if (Arrays.stream(args).noneMatch(arg -> arg.startsWith("--log-level"))) {
+                ShortCommand.logSimply();
+            }
             ShortCommand root = new ShortCommand();
             return configured(new CommandLine(root), root::isDebug);
         }
@@ -114,7 +118,8 @@ public final class VublkCommand implements Callable<Integer> {
         line.setUsageHelpAutoWidth(true);
         line.setExecutionStrategy(VublkCommand::run);
         line.setParameterExceptionHandler(VublkCommand::onWrongUsage);
-        line.setExecutionExceptionHandler((failure, command, parsed) -> onFailure(failure, command, debug.getAsBoolean()));
+        line.setExecutionExceptionHandler(
+                (failure, command, parsed) -> onFailure(failure, command, debug.getAsBoolean()));
         return line;
     }
 
