@@ -106,14 +106,15 @@ public final class VublkCommand implements Callable<Integer> {
     /** The whole command line, with its error messages. */
     public static CommandLine commandLine() {
         VublkCommand root = new VublkCommand();
-        return configured(new CommandLine(root), () -> root.debug);
+        CommandLine line = configured(new CommandLine(root), () -> root.debug);
+        // Its size may begin with a minus.
+        requireNonNull(line.getSubcommands().get("resize")).setUnmatchedOptionsArePositionalParams(true);
+        return line;
     }
 
     private static CommandLine configured(CommandLine line, BooleanSupplier debug) {
         line.setCaseInsensitiveEnumValuesAllowed(true);
         line.setAbbreviatedOptionsAllowed(false);
-        // Its size may begin with a minus.
-        requireNonNull(line.getSubcommands().get("resize")).setUnmatchedOptionsArePositionalParams(true);
         line.setUsageHelpWidth(HELP_WIDTH);
         line.setUsageHelpAutoWidth(true);
         line.setExecutionStrategy(VublkCommand::run);
