@@ -21,7 +21,16 @@ final class PowerCutFile extends OfflineFile {
     private byte[] stable;
     private int writesLeft;
 
-    private record Write(long offset, byte[] bytes) {}
+    /** What was written since the last sync. */
+    private static final class Write {
+        private final long offset;
+        private final byte[] bytes;
+
+        Write(long offset, byte[] bytes) {
+            this.offset = offset;
+            this.bytes = bytes;
+        }
+    }
 
     /** The power is gone. */
     static final class PowerCut extends IOException {
