@@ -12,6 +12,7 @@ usage: bench.sh polling [option...]
        bench.sh coroutine-pool [option...]
        bench.sh coroutine-pool --piece [MILLISECONDS]
        bench.sh worker-pool [ROUNDS]
+       bench.sh codec [ROUNDS [REPORT [PLOTS]]]
 
 polling: one active disk at depth 1 while 0, 10 and 100 idle disks of 32 queues each share its IOThread, for each way of
          waiting (--fd-monitor), with polling and without, with a client that polls and one that sleeps; and the CPU time
@@ -29,6 +30,8 @@ coroutine-pool: designs of a coroutine pool (none, fixed, unbounded and resized,
          --help. --piece: the designs alone, without a disk: creations, bytes, CPU time.
 worker-pool: bursts of 64 and 512 blocking calls on a cold pool: how long the submitting loop is held up, beside a pool that
          spawns in the submitter and beside ThreadPoolExecutor.
+codec:   the lock-free codec engine beside a pool with one lock and one request a worker, 1 to 8 workers: throughput, context
+         switches, CPU time of each worker, busy rate. REPORT is a file for the tables, PLOTS a directory for pictures.
 
   --rounds N        rounds; what is compared follows each other within a round (default 3)
   --time SECONDS    each measurement (default 1; gc: 60)
@@ -88,9 +91,13 @@ case ${1:-} in
     run_class dev.vublk.tools.bench.CoroutinePoolExperiment "$@"
     ;;
   worker-pool) run_class dev.vublk.tools.bench.WorkerBurstBench "${2:-20}" ;;
+  codec)
+    shift
+    run_class dev.vublk.tools.bench.CodecExperiment "$@"
+    ;;
   -h | --help) usage; exit 0 ;;
-  '') wrong "which measurement: polling, fairness, compare, gc, coroutine-pool or worker-pool?" ;;
-  *) wrong "'$1' is no measurement: polling, fairness, compare, gc, coroutine-pool or worker-pool" ;;
+  '') wrong "which measurement: polling, fairness, compare, gc, coroutine-pool, worker-pool or codec?" ;;
+  *) wrong "'$1' is no measurement: polling, fairness, compare, gc, coroutine-pool, worker-pool or codec" ;;
 esac
 shift
 rounds=3 time=1 warmup=1 out='' monitors=io_uring,epoll,poll polls=default,0,naive clients=poll,event idle=0,10,100 settle=8
