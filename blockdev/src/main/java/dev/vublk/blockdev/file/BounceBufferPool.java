@@ -24,7 +24,7 @@ final class BounceBufferPool {
     BounceBuffer acquire() {
         while (idle.isEmpty()) {
             if (madeCount < BUFFER_MAX) {
-                long address = NativeMemory.allocate(BounceBuffer.SIZE_BYTES);
+                long address = NativeMemory.allocate(BounceBuffer.ALLOCATED_BYTES);
                 if (address != 0) {
                     madeCount++;
                     return new BounceBuffer(address);

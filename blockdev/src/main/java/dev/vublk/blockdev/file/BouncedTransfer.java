@@ -6,8 +6,8 @@ import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.linux.NativeMemory;
 
 /**
- * Requests that cannot go from their own buffers: those that O_DIRECT would refuse, and reads past the end of a file
- * whose last block is torn. Runs on its loop.
+ * Requests that cannot go from their own buffers: those that O_DIRECT would refuse, reads past the end of a file whose last
+ * block is torn, and writes whose bytes must be looked at before they are in the file. Runs on its loop.
  *
  * <pre>
  *           start          pos                       end        stop
@@ -25,11 +25,15 @@ final class BouncedTransfer {
     private final DiskExtent extent;
     private final int blockBytes;
 
+    /** Whether the file is taken for raw only because of its first bytes. */
+    private final boolean isProbed;
+
     BouncedTransfer(IoContext context, FileTransfer transfer, SharedFile file) {
         this.transfer = transfer;
         this.buffers = new BounceBufferPool(context);
         this.extent = file.extent;
-        this.blockBytes = file.alignment.offsetBytes();
+        this.blockBytes = Math.max(file.alignment.offsetBytes(), file.isProbedRaw() ? FileGeometry.SECTOR_BYTES : 1);
+        this.isProbed = file.isProbedRaw();
     }
 
     int readv(long offsetBytes, long iovAddress, long lengthBytes) {
@@ -42,6 +46,34 @@ final class BouncedTransfer {
             return read(buffer, offsetBytes, offsetBytes + lengthBytes);
         } catch (InternalError pageGone) {
             return -Errno.EFAULT; // what the kernel says when a buffer's file was truncated under its mapping
+        } finally {
+            buffers.release(buffer);
+        }
+    }
+
+    /** Reads into one buffer. */
+    int read(long offsetBytes, long address, int lengthBytes) {
+        BounceBuffer buffer = buffers.acquire();
+        if (buffer == null) {
+            return -Errno.ENOMEM;
+        }
+        buffer.resetCursor(address, lengthBytes);
+        try {
+            return read(buffer, offsetBytes, offsetBytes + lengthBytes);
+        } finally {
+            buffers.release(buffer);
+        }
+    }
+
+    /** Writes from one buffer. */
+    int write(long offsetBytes, long address, int lengthBytes, int rwFlags) {
+        BounceBuffer buffer = buffers.acquire();
+        if (buffer == null) {
+            return -Errno.ENOMEM;
+        }
+        buffer.resetCursor(address, lengthBytes);
+        try {
+            return write(buffer, true, offsetBytes, offsetBytes + lengthBytes, rwFlags);
         } finally {
             buffers.release(buffer);
         }
@@ -116,6 +148,9 @@ final class BouncedTransfer {
                 buffer.cursor.gather(target, copied);
             } else {
                 NativeMemory.zero(target, copied);
+            }
+            if (start == 0 && isProbed && ImageFormat.isOtherThanRaw(buffer.address)) {
+                return -Errno.EIO; // The next opener would take the disk for what its guest wrote.
             }
             result = transfer.write(buffer.address, (int) (stop - start), start, rwFlags);
             if (result < 0) {

@@ -42,6 +42,33 @@ final class DiskExtent {
         return extent;
     }
 
+    /** The extent of a file that may have any size and grow under its writer. */
+    static DiskExtent ofContainer(BlockOptions options, long fileBytes, boolean blockDevice) {
+        DiskExtent extent = new DiskExtent(options, blockDevice, 1);
+        extent.resize(fileBytes);
+        return extent;
+    }
+
+    /** A write has reached {@code endBytes}: the file reaches as far at least. Any loop. */
+    void reached(long endBytes) {
+        if (endBytes > fileBytes) {
+            grow(endBytes);
+        }
+    }
+
+    private synchronized void grow(long endBytes) {
+        if (endBytes > fileBytes) {
+            resize(endBytes);
+        }
+    }
+
+    /** A container has been made larger or smaller. */
+    synchronized void resize(long newFileBytes) {
+        sizeBytes = newFileBytes;
+        presentBytes = newFileBytes;
+        fileBytes = newFileBytes;
+    }
+
     /**
      * The file or device has now {@code newFileBytes}. Returns whether the disk has grown by that.
      *

@@ -2,9 +2,9 @@
 package dev.vublk.blockdev.file;
 
 import dev.vublk.blockdev.BlockChannel;
+import dev.vublk.blockdev.BlockStatus;
 import dev.vublk.blockdev.IoContext;
 import dev.vublk.blockdev.linux.Errno;
-import dev.vublk.blockdev.linux.Iovec;
 import dev.vublk.blockdev.linux.PosixFile;
 import java.util.function.IntSupplier;
 import org.jspecify.annotations.Nullable;
@@ -25,8 +25,11 @@ final class FileBlockChannel implements BlockChannel {
     private final IntSupplier fdatasync;
 
     private final DiskExtent extent;
-    private final long memoryMask;
-    private final long granuleMask;
+    private final DirectCheck alignment;
+
+    /** Writes of the first bytes, if they decide what the image is, are copied and looked at. */
+    private final int checkedBytes;
+
     private final boolean readOnly;
     private final boolean noFlush;
     private final boolean direct;
@@ -42,8 +45,8 @@ final class FileBlockChannel implements BlockChannel {
         this.bounced = new BouncedTransfer(context, transfer, file);
         this.space = new FileSpace(file, transfer, bounced, guard);
         this.extent = file.extent;
-        this.memoryMask = file.alignment.memoryBytes() - 1L;
-        this.granuleMask = file.alignment.granuleBytes() - 1L;
+        this.alignment = new DirectCheck(file);
+        this.checkedBytes = file.isProbedRaw() ? ImageFormat.HEAD_BYTES : 0;
         this.readOnly = file.limits.readOnly();
         this.noFlush = file.options.cacheMode().noFlush();
         this.direct = file.options.cacheMode().direct();
@@ -55,7 +58,7 @@ final class FileBlockChannel implements BlockChannel {
         if (pastEnd && !isPresent(offsetBytes, lengthBytes)) {
             return -Errno.EIO;
         }
-        if (pastEnd || !isAligned(offsetBytes, iovAddress, iovCount, lengthBytes)) {
+        if (pastEnd || !alignment.fits(offsetBytes, iovAddress, iovCount, lengthBytes)) {
             return bounced.readv(offsetBytes, iovAddress, lengthBytes);
         }
         return transfer.readv(offsetBytes, iovAddress, iovCount, lengthBytes);
@@ -93,30 +96,12 @@ final class FileBlockChannel implements BlockChannel {
         int rwFlags = stable && file.canDsync() ? PosixFile.RWF_DSYNC : 0;
         RangeLock.@Nullable Range range = guard.acquire(offsetBytes, lengthBytes);
         try {
-            return isAligned(offsetBytes, iovAddress, iovCount, lengthBytes)
+            return offsetBytes >= checkedBytes && alignment.fits(offsetBytes, iovAddress, iovCount, lengthBytes)
                     ? transfer.writev(offsetBytes, iovAddress, iovCount, lengthBytes, rwFlags)
                     : bounced.writev(offsetBytes, iovAddress, lengthBytes, rwFlags);
         } finally {
             guard.release(range);
         }
-    }
-
-    /** Whether the kernel takes the request as it is. Always so without O_DIRECT. */
-    private boolean isAligned(long offsetBytes, long iovAddress, int iovCount, long lengthBytes) {
-        if (!direct) {
-            return true;
-        }
-        if (guard.isPartial(offsetBytes, lengthBytes)) {
-            return false;
-        }
-        long iov = iovAddress;
-        for (int i = 0; i < iovCount; i++) {
-            if ((Iovec.base(iov) & memoryMask) != 0 || (Iovec.length(iov) & granuleMask) != 0) {
-                return false;
-            }
-            iov += Iovec.SIZE_BYTES;
-        }
-        return true;
     }
 
     @Override
@@ -165,6 +150,13 @@ final class FileBlockChannel implements BlockChannel {
             result = flush();
         }
         return result == 0 ? space.discard(offsetBytes, lengthBytes) : result;
+    }
+
+    @Override
+    public int status(long offsetBytes, long lengthBytes, BlockStatus out) {
+        return isPresent(offsetBytes, lengthBytes)
+                ? FileHoles.status(file, context, offsetBytes, lengthBytes, out)
+                : -Errno.EIO;
     }
 
     @Override

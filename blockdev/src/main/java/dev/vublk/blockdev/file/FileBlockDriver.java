@@ -77,12 +77,13 @@ public final class FileBlockDriver implements BlockDriver {
      */
     @Override
     public BlockChannel openChannel(IoContext context) {
-        FileIo io = engine(context);
+        FileIo io = engine(file, context);
         file.openChannels.incrementAndGet();
         return new FileBlockChannel(file, context, io);
     }
 
-    private FileIo engine(IoContext context) {
+    /** The engine that a file's options ask for, on one loop. */
+    static FileIo engine(SharedFile file, IoContext context) {
         if (file.mapping != null) {
             return new MappedFileIo(context, file.mapping, file.fd);
         }
@@ -111,14 +112,6 @@ public final class FileBlockDriver implements BlockDriver {
 
     @Override
     public void close() {
-        // A descriptor number closed too early may be another file's in a moment, and requests would go there.
-        int open = file.openChannels.get();
-        if (open != 0) {
-            throw new IllegalStateException(file.options.image() + ": closed with " + open + " channels open");
-        }
-        if (file.mapping != null) {
-            file.mapping.close();
-        }
-        PosixFile.close(file.fd);
+        file.close();
     }
 }

@@ -43,6 +43,11 @@ final class FileMapping implements AutoCloseable {
             this.present = new long[(int) (lengthBytes >>> (chunkShift + 6)) + 1];
         }
 
+        /** How much of the file is mapped, or more than it has. */
+        long lengthBytes() {
+            return lengthBytes;
+        }
+
         /** Where a byte of the file is. */
         long addressOf(long offsetBytes) {
             return address + offsetBytes;

@@ -24,6 +24,9 @@ final class FileOpening {
      */
     private static final long MAX_RANGE_BYTES = 1L << 30;
 
+    /** A mapping may reach behind the end of a file that will grow, as long as nobody touches that. Arbitrary. */
+    private static final long LEAST_MAPPING_BYTES = 1L << 20;
+
     private final BlockOptions options;
 
     private FileOpening(BlockOptions options) {
@@ -38,6 +41,21 @@ final class FileOpening {
         int fd = opening.openFile(status.kind());
         try {
             return opening.measure(fd);
+        } catch (Throwable failure) {
+            PosixFile.close(fd);
+            throw failure;
+        }
+    }
+
+    /** Opens a file that holds an image of another format, or a part of one: of any size, and growing when written behind its end. */
+    static SharedFile openContainer(BlockOptions options) throws BlockOpenException {
+        FileOpening opening = new FileOpening(options);
+        opening.checkOptions();
+        FileStatus status = opening.status();
+        opening.checkKind(status);
+        int fd = opening.openFile(status.kind());
+        try {
+            return opening.measureContainer(fd);
         } catch (Throwable failure) {
             PosixFile.close(fd);
             throw failure;
@@ -92,30 +110,15 @@ final class FileOpening {
     }
 
     private SharedFile measure(int fd) throws BlockOpenException {
-        FileStatus status;
-        FileGeometry geometry;
-        try {
-            status = FileStatus.of(fd);
-            checkKind(status); // the path may name something else by now
-            geometry = FileGeometry.of(fd, status);
-        } catch (BlockOpenException e) {
-            throw e;
-        } catch (IOException e) {
-            throw refused("cannot be measured: " + e.getMessage());
-        }
+        FileStatus status = statusOf(fd);
+        FileGeometry geometry = geometryOf(fd, status);
         if (geometry.sizeBytes() == 0) {
             throw refused(
                     geometry.blockDevice()
                             ? "has no medium: its size is 0"
                             : "is empty: give it a size first, for example with truncate -s 10G");
         }
-        DirectAlignment alignment = DirectAlignment.NONE;
-        if (options.cacheMode().direct()) {
-            if (status.directKnown() && status.directOffsetBytes() == 0) {
-                throw directRefused();
-            }
-            alignment = DirectAlignment.of(fd, status, geometry.logicalBlockBytes());
-        }
+        DirectAlignment alignment = alignmentOf(fd, status, geometry);
         DeviceHealth health = DeviceHealth.of(fd, geometry.blockDevice(), status.device());
         int logical = options.logicalBlockBytes() == 0 ? geometry.logicalBlockBytes() : options.logicalBlockBytes();
         DiskExtent extent =
@@ -124,11 +127,54 @@ final class FileOpening {
         if (options.locking() == Locking.ON) {
             ImageLock.acquire(fd, options);
         }
-        return new SharedFile(fd, options, geometry, alignment, limits, extent, mapping(fd, geometry), health);
+        FileMapping mapping = mapping(fd, geometry, geometry.sizeBytes());
+        return new SharedFile(fd, options, geometry, alignment, limits, extent, mapping, health);
+    }
+
+    private SharedFile measureContainer(int fd) throws BlockOpenException {
+        FileStatus status = statusOf(fd);
+        FileGeometry geometry = geometryOf(fd, status);
+        DirectAlignment alignment = alignmentOf(fd, status, geometry);
+        if (options.locking() == Locking.ON) {
+            ImageLock.acquireContainer(fd, options);
+        }
+        DiskExtent extent = DiskExtent.ofContainer(options, geometry.sizeBytes(), geometry.blockDevice());
+        BlockLimits limits = limits(geometry, alignment, geometry.logicalBlockBytes(), geometry.sizeBytes(), false);
+        FileMapping mapping = mapping(fd, geometry, Math.max(geometry.sizeBytes(), LEAST_MAPPING_BYTES));
+        return new SharedFile(fd, options, geometry, alignment, limits, extent, mapping, null);
+    }
+
+    private FileStatus statusOf(int fd) throws BlockOpenException {
+        FileStatus status;
+        try {
+            status = FileStatus.of(fd);
+        } catch (IOException e) {
+            throw refused("cannot be measured: " + e.getMessage());
+        }
+        checkKind(status); // the path may name something else by now
+        return status;
+    }
+
+    private FileGeometry geometryOf(int fd, FileStatus status) throws BlockOpenException {
+        try {
+            return FileGeometry.of(fd, status);
+        } catch (IOException e) {
+            throw refused("cannot be measured: " + e.getMessage());
+        }
+    }
+
+    private DirectAlignment alignmentOf(int fd, FileStatus status, FileGeometry geometry) throws BlockOpenException {
+        if (!options.cacheMode().direct()) {
+            return DirectAlignment.NONE;
+        }
+        if (status.directKnown() && status.directOffsetBytes() == 0) {
+            throw directRefused();
+        }
+        return DirectAlignment.of(fd, status, geometry.logicalBlockBytes());
     }
 
     /** The file's pages, for the mmap engine; null for another one. */
-    private @Nullable FileMapping mapping(int fd, FileGeometry geometry) throws BlockOpenException {
+    private @Nullable FileMapping mapping(int fd, FileGeometry geometry, long lengthBytes) throws BlockOpenException {
         boolean demanded = options.engine() == IoEngine.MMAP;
         if (!demanded && options.engine() != IoEngine.AUTO) {
             return null;
@@ -145,8 +191,7 @@ final class FileOpening {
             return null;
         }
         try {
-            return FileMapping.of(
-                    fd, geometry.sizeBytes(), !options.readOnly(), Files.isWritable(Path.of(options.image())));
+            return FileMapping.of(fd, lengthBytes, !options.readOnly(), Files.isWritable(Path.of(options.image())));
         } catch (IOException e) {
             if (demanded) {
                 throw refused("cannot be mapped: " + e.getMessage());

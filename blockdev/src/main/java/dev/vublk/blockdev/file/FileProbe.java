@@ -40,6 +40,29 @@ public final class FileProbe {
         }
     }
 
+    /** The format that a file's first bytes give away; null when they cannot be read, which who opens it will find out too. */
+    public static @Nullable ImageFormat format(String image) {
+        try {
+            Kind kind = FileStatus.of(image).kind();
+            if (kind != Kind.REGULAR_FILE && kind != Kind.BLOCK_DEVICE) {
+                return null;
+            }
+        } catch (IOException e) {
+            return null;
+        }
+        int fd = PosixFile.open(image, PosixFile.O_RDONLY);
+        if (fd < 0) {
+            return null;
+        }
+        try {
+            return ImageFormat.detect(read(fd, 0, ImageFormat.HEAD_BYTES), new byte[0]);
+        } catch (IOException e) {
+            return null;
+        } finally {
+            PosixFile.close(fd);
+        }
+    }
+
     private static ImageInfo inspect(String image, int fd) throws IOException {
         FileStatus status = FileStatus.of(fd);
         FileGeometry geometry = FileGeometry.of(fd, status);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.blockdev.file;
 
+import dev.vublk.blockdev.linux.NativeMemory;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.HexFormat;
 
 /**
- * Formats that a file's first (or last) bytes give away. Only for telling a person that an image is probably not raw:
- * images are opened as raw whatever they begin with.
+ * Formats that a file's first (or last) bytes give away. Unless its format is given, an image is opened as what its first bytes
+ * say; the last ones only serve to tell a person that an image is probably not raw.
  */
 public enum ImageFormat {
     /** None of the others. */
@@ -38,6 +40,11 @@ public enum ImageFormat {
     private final int offsetBytes;
     private final String magicHex;
 
+    /** The formats that decide how an image is opened. */
+    private static final ImageFormat[] PROBED = Arrays.stream(values())
+            .filter(format -> format == QCOW2 || format.isForeign())
+            .toArray(ImageFormat[]::new);
+
     /** @param offsetBytes where the magic stands; negative: so many bytes before the end */
     ImageFormat(String label, int offsetBytes, String magicHex) {
         this.label = label;
@@ -62,6 +69,38 @@ public enum ImageFormat {
             }
         }
         return RAW;
+    }
+
+    /** Whether this is a format of disk images that cannot be opened here, and that others would open as what it is. */
+    public boolean isForeign() {
+        return switch (this) {
+            case RAW, QCOW2, VHD_FIXED, GZIP, XZ, ZSTD -> false;
+            default -> true;
+        };
+    }
+
+    /**
+     * Whether a disk whose first sector is this would be opened as another format than raw, here or by QEMU. Allocates nothing.
+     *
+     * @param address of {@link #HEAD_BYTES} bytes
+     */
+    static boolean isOtherThanRaw(long address) {
+        for (int i = 0; i < PROBED.length; i++) {
+            if (PROBED[i].standsAt(address)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private boolean standsAt(long address) {
+        for (int i = 0; i < magicHex.length(); i += 2) {
+            int expected = Character.digit(magicHex.charAt(i), 16) << 4 | Character.digit(magicHex.charAt(i + 1), 16);
+            if ((NativeMemory.getByte(address + offsetBytes + i / 2) & 0xff) != expected) {
+                return false;
+            }
+        }
+        return true;
     }
 
     private boolean matches(byte[] bytes) {

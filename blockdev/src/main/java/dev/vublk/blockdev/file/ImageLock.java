@@ -38,12 +38,27 @@ final class ImageLock {
 
     /** Takes the locks on the open file {@code fd}, or none of them; where the options want none it does nothing. */
     static void acquire(int fd, BlockOptions options) throws BlockOpenException {
+        int used = CONSISTENT_READ | (options.readOnly() ? 0 : WRITE);
+        int shared = CONSISTENT_READ | WRITE_UNCHANGED | RESIZE | (options.shareRw() ? WRITE : 0);
+        acquire(fd, options, used, shared);
+    }
+
+    /**
+     * The same for a file that holds an image of another format, or a part of one: it grows, and nobody else may write to it or
+     * change its size, whoever reads from it. So QEMU's qcow2 driver locks its files.
+     */
+    static void acquireContainer(int fd, BlockOptions options) throws BlockOpenException {
+        int used = CONSISTENT_READ | (options.readOnly() ? 0 : WRITE | RESIZE);
+        acquire(fd, options, used, CONSISTENT_READ | WRITE_UNCHANGED);
+    }
+
+    private static void acquire(int fd, BlockOptions options, int used, int shared) throws BlockOpenException {
         if (options.locking() == Locking.OFF || options.forceShare()) {
             return;
         }
         boolean acquired = false;
         try {
-            lockAndCheck(fd, options);
+            lockAndCheck(fd, options, used, shared);
             acquired = true;
         } finally {
             if (!acquired) {
@@ -58,9 +73,7 @@ final class ImageLock {
         OfdLock.unlock(fd, UNSHARED_BASE, PERMISSION_COUNT);
     }
 
-    private static void lockAndCheck(int fd, BlockOptions options) throws BlockOpenException {
-        int used = CONSISTENT_READ | (options.readOnly() ? 0 : WRITE);
-        int shared = CONSISTENT_READ | WRITE_UNCHANGED | RESIZE | (options.shareRw() ? WRITE : 0);
+    private static void lockAndCheck(int fd, BlockOptions options, int used, int shared) throws BlockOpenException {
         for (int n = 0; n < PERMISSION_COUNT; n++) {
             if ((used & 1 << n) != 0) {
                 lock(fd, PERMISSION_BASE + n, options);
@@ -71,10 +84,15 @@ final class ImageLock {
         }
         for (int n = 0; n < PERMISSION_COUNT; n++) {
             if ((used & 1 << n) != 0 && isHeldByOther(fd, UNSHARED_BASE + n, options)) {
-                throw conflict(fd, options, n == 0 ? "uses it exclusively" : "does not share writing");
+                throw conflict(
+                        fd,
+                        options,
+                        n == 0
+                                ? "uses it exclusively"
+                                : n == 1 ? "does not share writing" : "does not let others change its size");
             }
             if ((shared & 1 << n) == 0 && isHeldByOther(fd, PERMISSION_BASE + n, options)) {
-                throw conflict(fd, options, "has it open for writing");
+                throw conflict(fd, options, n == 1 ? "has it open for writing" : "may change its size");
             }
         }
     }

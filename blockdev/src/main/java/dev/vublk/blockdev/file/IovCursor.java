@@ -5,17 +5,17 @@ import dev.vublk.blockdev.linux.Iovec;
 import dev.vublk.blockdev.linux.NativeMemory;
 
 /** A place in a vector of buffers, moved by copying. Runs on its loop; reused. */
-final class IovCursor {
+public final class IovCursor {
     private long iovAddress;
     private long entryOffsetBytes;
 
-    void reset(long iovAddress) {
+    public void reset(long iovAddress) {
         this.iovAddress = iovAddress;
         this.entryOffsetBytes = 0;
     }
 
     /** Copies the next {@code lengthBytes} of the buffers to {@code targetAddress}. */
-    void gather(long targetAddress, long lengthBytes) {
+    public void gather(long targetAddress, long lengthBytes) {
         long done = 0;
         while (done < lengthBytes) {
             long step = step(lengthBytes - done);
@@ -27,7 +27,7 @@ final class IovCursor {
     }
 
     /** Copies {@code lengthBytes} from {@code sourceAddress} into the buffers. */
-    void scatter(long sourceAddress, long lengthBytes) {
+    public void scatter(long sourceAddress, long lengthBytes) {
         long done = 0;
         while (done < lengthBytes) {
             long step = step(lengthBytes - done);

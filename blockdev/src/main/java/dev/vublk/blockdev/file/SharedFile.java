@@ -3,6 +3,9 @@ package dev.vublk.blockdev.file;
 
 import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.blockdev.BlockOptions;
+import dev.vublk.blockdev.ImageType;
+import dev.vublk.blockdev.linux.PosixFile;
+import java.io.IOException;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
@@ -71,6 +74,14 @@ final class SharedFile {
         return alignment.offsetBytes() > FileGeometry.SECTOR_BYTES;
     }
 
+    /**
+     * Whether the file is taken for a raw disk only because its first bytes look like nothing else: then they must stay so, or a
+     * guest could have its disk opened as another format next time, with a backing file of its choice.
+     */
+    boolean isProbedRaw() {
+        return options.type() == ImageType.AUTO && !options.readOnly();
+    }
+
     /** Whether {@code RWF_DSYNC} works. */
     boolean canDsync() {
         return canDsync;
@@ -118,5 +129,37 @@ final class SharedFile {
                     "{}: the device cannot erase; secure erase overwrites with zeroes, which on flash may leave old copies",
                     options.image());
         }
+    }
+
+    /** A container has grown: lets its new end be copied from and to as well. Any loop; does nothing mostly. */
+    void mapGrowth() {
+        if (mapping != null && extent.fileBytes() > mapping.view().lengthBytes()) {
+            growMapping(mapping);
+        }
+    }
+
+    private synchronized void growMapping(FileMapping grown) {
+        long fileBytes = extent.fileBytes();
+        if (fileBytes <= grown.view().lengthBytes()) {
+            return;
+        }
+        try {
+            grown.growTo(2 * fileBytes); // further than needed, so that this happens a few times only
+        } catch (IOException e) {
+            LOG.debug("{}: the grown file cannot be mapped, system calls do: {}", options.image(), e.getMessage());
+        }
+    }
+
+    /** Closes the file; no channel may be open. */
+    void close() {
+        // A descriptor number closed too early may be another file's in a moment, and requests would go there.
+        int open = openChannels.get();
+        if (open != 0) {
+            throw new IllegalStateException(options.image() + ": closed with " + open + " channels open");
+        }
+        if (mapping != null) {
+            mapping.close();
+        }
+        PosixFile.close(fd);
     }
 }

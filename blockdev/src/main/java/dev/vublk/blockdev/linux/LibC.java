@@ -38,6 +38,8 @@ public interface LibC {
 
     int ftruncate(int fd, long lengthBytes);
 
+    long lseek(int fd, long offsetBytes, int whence);
+
     int fstatfs(int fd, long bufferAddress);
 
     /** {@code hint} is a Pointer for the reason given above; null is the null pointer. */

@@ -21,6 +21,11 @@ public final class PosixFile {
     public static final int FALLOC_FL_PUNCH_HOLE = 0x02;
     public static final int FALLOC_FL_ZERO_RANGE = 0x10;
 
+    /** For {@link #seek}: the next byte that is no part of a hole; the next hole. */
+    public static final int SEEK_DATA = 3;
+
+    public static final int SEEK_HOLE = 4;
+
     /** File system types of {@link #fileSystemType}: files that live in memory. */
     public static final long TMPFS_MAGIC = 0x0102_1994;
 
@@ -101,5 +106,10 @@ public final class PosixFile {
 
     public static int ftruncate(int fd, long lengthBytes) {
         return (int) LibC.check(LibC.INSTANCE.ftruncate(fd, lengthBytes));
+    }
+
+    /** {@code lseek(2)}: an offset, or a negative errno, {@code -ENXIO} where there is nothing any more. */
+    public static long seek(int fd, long offsetBytes, int whence) {
+        return LibC.check(LibC.INSTANCE.lseek(fd, offsetBytes, whence));
     }
 }

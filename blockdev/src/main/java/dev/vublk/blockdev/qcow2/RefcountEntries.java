@@ -53,6 +53,23 @@ final class RefcountEntries {
         }
     }
 
+    /** Whether eight refcounts are 0, of which the first has an index that eight divides. */
+    static boolean areEightZero(long blockAddress, int order, int index) {
+        long at = blockAddress + byteOffset(order, index);
+        return switch (order) {
+            case 0 -> NativeMemory.getByte(at) == 0;
+            case 1 -> NativeMemory.getShort(at) == 0;
+            case 2 -> NativeMemory.getInt(at) == 0;
+            default -> {
+                long bits = 0;
+                for (int i = 0; i < 1 << order; i += Long.BYTES) {
+                    bits |= NativeMemory.getLong(at + i);
+                }
+                yield bits == 0;
+            }
+        };
+    }
+
     /** The byte in the block where a refcount begins. */
     static long byteOffset(int order, int index) {
         return ((long) index << order) >> 3;

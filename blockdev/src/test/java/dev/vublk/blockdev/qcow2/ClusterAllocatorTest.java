@@ -12,6 +12,7 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.NavigableSet;
 import java.util.Random;
 import java.util.TreeSet;
 import java.util.regex.Matcher;
@@ -121,7 +122,7 @@ class ClusterAllocatorTest {
         assertThat(Shell.check("qemu-img", "check", image.toString())).contains("No errors were found");
     }
 
-    private static void allocateOrFree(Opened opened, Random random, TreeSet<Long> allocated) {
+    private static void allocateOrFree(Opened opened, Random random, NavigableSet<Long> allocated) {
         if (random.nextInt(3) > 0 || allocated.isEmpty()) {
             ClusterRun run = new ClusterRun();
             assertThat(opened.allocator.allocate(opened.file, 1 + random.nextInt(40), run))
@@ -167,7 +168,7 @@ class ClusterAllocatorTest {
         }
     }
 
-    private static TreeSet<Long> leaks(Path image) throws Exception {
+    private static NavigableSet<Long> leaks(Path image) throws Exception {
         Shell.Result check = Shell.run("qemu-img", "check", image.toString());
         assertThat(check.exitCode()).as(check.output()).isIn(0, 3);
         assertThat(check.output()).doesNotContain("ERROR");

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.blockdev.qcow2;
+
+import dev.vublk.blockdev.BlockDriver;
+import dev.vublk.blockdev.file.ContainerFile;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.apache.logging.log4j.LogManager;
+import org.apache.logging.log4j.Logger;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One opened image, without its channels: its files, its header and the tables in memory. Shared by all loops; it is replaced as a
+ * whole when somebody else may have changed the file. Thread-safe.
+ */
+final class Qcow2Image {
+    private static final Logger LOG = LogManager.getLogger(Qcow2Image.class);
+
+    final ContainerFile file;
+    /** Where the guest's data is: the file itself, or the external data file. */
+    final ContainerFile data;
+
+    final @Nullable BlockDriver backing;
+    final Qcow2Header header;
+    final L1Table l1;
+    final L2Cache cache;
+    final ClusterMap map;
+    /** The disk's size: of the snapshot, where one is opened. */
+    final long sizeBytes;
+    /** Up to where the backing file may have something; 0 without one. */
+    final long backingBytes;
+
+    private final AtomicBoolean corruptionSeen = new AtomicBoolean();
+
+    Qcow2Image(Qcow2Files files, Qcow2Header header, L1Table l1, long sizeBytes, long cacheBytes) {
+        this.file = files.file();
+        this.data = files.data();
+        this.backing = files.backing();
+        this.header = header;
+        this.l1 = l1;
+        this.sizeBytes = sizeBytes;
+        this.backingBytes =
+                backing == null ? 0 : Math.min(sizeBytes, backing.limits().sizeBytes());
+        this.cache = new L2Cache(header, l1, cacheBytes);
+        this.map = new ClusterMap(header, l1, cache);
+    }
+
+    /** Says once that the tables make no sense; later requests are told by their errno alone. */
+    void corruptionSeen(long guestOffset) {
+        if (corruptionSeen.compareAndSet(false, true)) {
+            LOG.error(
+                    "{}: the image is corrupt: its tables make no sense at offset {} of the disk; requests there fail"
+                            + " (vublk check tells more)",
+                    file.path(),
+                    guestOffset);
+        }
+    }
+}
