@@ -23,9 +23,9 @@ import java.util.stream.Stream;
  */
 public final class CodecExperiment {
     private static final int[] THREADS = {1, 2, 4, 8};
-    private static final int SOURCE_BYTES = 32 << 20;
+    private static final int SOURCE_BYTES = 16 << 20;
     private static final int LEVEL = 1;
-    private static final int WARM_UPS = 2;
+    private static final int WARM_UPS = 1;
 
     /** Designs of a pool; the first is what the other is compared with. */
     private enum Design {
@@ -105,8 +105,7 @@ public final class CodecExperiment {
         }
     }
 
-    private void measure(Design design, int blockBytes, boolean waits, int threads, boolean counts)
-            throws Exception {
+    private void measure(Design design, int blockBytes, boolean waits, int threads, boolean counts) throws Exception {
         try (CodecPool pool = design.create(threads, blockBytes, waits)) {
             List<Thread> workers = pool.threads();
             long switches = Machine.contextSwitches(ProcessHandle.current().pid());
@@ -142,8 +141,7 @@ public final class CodecExperiment {
 
     private static long[] cpuNs(List<Thread> threads) {
         return threads.stream()
-                .mapToLong(
-                        thread -> ManagementFactory.getThreadMXBean().getThreadCpuTime(thread.threadId()))
+                .mapToLong(thread -> ManagementFactory.getThreadMXBean().getThreadCpuTime(thread.threadId()))
                 .toArray();
     }
 
@@ -152,7 +150,8 @@ public final class CodecExperiment {
     }
 
     private void show() throws IOException {
-        report.line("%s, %d processors, Linux %s; %d MB of text and zeroes, deflate level %d; medians of %d rounds.", //
+        report.line(
+                "%s, %d processors, Linux %s; %d MB of text and zeroes, deflate level %d; medians of %d rounds.", //
                 Machine.processorName(),
                 Runtime.getRuntime().availableProcessors(),
                 kernel(),
@@ -170,7 +169,8 @@ public final class CodecExperiment {
         report.line("");
         report.line("### Blocks of %d KiB, %s", blockBytes >> 10, waits ? "all compressed" : "nobody waits");
         report.line("");
-        report.line("| workers | pool | MB/s | context switches per 1000 blocks | CPU of the workers, %% | busy rate | output, %% |");
+        report.line(
+                "| workers | pool | MB/s | context switches per 1000 blocks | CPU of the workers, %% | busy rate | output, %% |");
         report.line("|---|---|---|---|---|---|---|");
         List<String> groups = new ArrayList<>();
         double[][] speeds = new double[THREADS.length][Design.values().length];

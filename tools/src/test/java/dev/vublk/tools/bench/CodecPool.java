@@ -18,5 +18,5 @@ interface CodecPool extends AutoCloseable {
     List<Thread> threads();
 
     @Override
-    void close() throws InterruptedException;
+    void close();
 }

@@ -97,7 +97,7 @@ final class OneLockCodecPool implements CodecPool {
     }
 
     @Override
-    public void close() throws InterruptedException {
+    public void close() {
         for (Worker worker : workers) {
             worker.lock.lock();
             try {
@@ -106,7 +106,7 @@ final class OneLockCodecPool implements CodecPool {
             } finally {
                 worker.lock.unlock();
             }
-            worker.thread.join();
+            worker.join();
         }
     }
 
@@ -128,6 +128,14 @@ final class OneLockCodecPool implements CodecPool {
             encoder = codec.newEncoder(level);
             input = new CodecBuffer(blockBytes);
             output = new CodecBuffer(codec.encodedBytesMax(blockBytes));
+        }
+
+        void join() {
+            try {
+                thread.join();
+            } catch (InterruptedException e) {
+                throw new IllegalStateException("interrupted", e);
+            }
         }
 
         int takeResult() {
