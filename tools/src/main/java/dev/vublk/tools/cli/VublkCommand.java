@@ -34,7 +34,13 @@ import picocli.CommandLine.TypeConversionException;
         mixinStandardHelpOptions = true,
         versionProvider = VersionProvider.class,
         description = "Serves disks to virtual machines over vhost-user.",
-        subcommands = {ExportCommand.class, InfoCommand.class, BenchCommand.class, CompletionCommand.class},
+        subcommands = {
+            ExportCommand.class,
+            InfoCommand.class,
+            ConvertCommand.class,
+            BenchCommand.class,
+            CompletionCommand.class
+        },
         synopsisSubcommandLabel = "COMMAND",
         footerHeading = "%nExamples:%n",
         footer = {

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.tools.cli;
+
+import dev.vublk.blockdev.ImageType;
+import dev.vublk.tools.image.Conversion;
+import dev.vublk.tools.image.ConversionOptions;
+import dev.vublk.tools.image.ConversionOptions.Compression;
+import dev.vublk.tools.image.FormatOptions;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/** {@code vublk convert}: makes an image from another one. */
+@Command(
+        name = "convert",
+        aliases = "export-image",
+        mixinStandardHelpOptions = true,
+        sortOptions = false,
+        description = {
+            "Make a disk image from another one: other format, compressed, sparse.",
+            "",
+            "The target is written under a temporary name beside it and gets its own when it is whole and stable; a file that"
+                    + " was there stays until then. SIGINT, SIGTERM and failures leave nothing behind."
+        })
+final class ConvertCommand implements Callable<Integer> {
+    /** Threads where none are asked for: more than these do not help one file. Arbitrary. */
+    private static final int THREADS_MAX = 16;
+
+    @Spec
+    @SuppressWarnings("NullAway.Init") // Set by picocli.
+    private CommandSpec spec;
+
+    @Parameters(index = "0", paramLabel = "SOURCE", description = "Image file, block device, or - for standard input.")
+    private String source = "";
+
+    @Parameters(index = "1", paramLabel = "TARGET", description = "Image file, block device, or - for standard output.")
+    private String target = "";
+
+    @Option(
+            names = "-f",
+            paramLabel = "FORMAT",
+            description = "Format of SOURCE: raw, qcow2, or auto (default): as it looks.")
+    private String sourceFormat = "auto";
+
+    @Option(names = "-O", paramLabel = "FORMAT", description = "Format of TARGET: raw (default) or qcow2.")
+    private String targetFormat = "raw";
+
+    @Option(
+            names = "-o",
+            paramLabel = "KEY=VALUE,...",
+            description =
+                    "Options of TARGET's format; ',,' is a comma. raw: preallocation=off|falloc|full. qcow2: cluster_size,"
+                            + " compat=0.10|1.1, compression_type=zlib|zstd, refcount_bits, extended_l2, lazy_refcounts,"
+                            + " backing_file, backing_fmt.")
+    private List<String> formatOptions = new ArrayList<>();
+
+    @Option(
+            names = {"-B", "--backing"},
+            paramLabel = "FILE",
+            description = "TARGET's backing file, relative to TARGET's directory: only what differs from it is copied.")
+    private @Nullable String backing;
+
+    @Option(names = "-F", paramLabel = "FORMAT", description = "Format of the backing file: raw or qcow2.")
+    private @Nullable String backingFormat;
+
+    @Option(
+            names = {"-l", "--snapshot"},
+            paramLabel = "SNAPSHOT",
+            description = "Read this internal snapshot of SOURCE, by its id or name.")
+    private @Nullable String snapshot;
+
+    @Option(names = "-c", description = "Compress the clusters of a qcow2 image.")
+    private boolean compress;
+
+    @Option(
+            names = "--compress",
+            paramLabel = "TYPE[:LEVEL]",
+            description =
+                    "Compress with zlib or zstd, at a level: the clusters of a qcow2 image, or a raw one as a stream that"
+                            + " gzip -d or zstd -d unpacks.")
+    private @Nullable String compressType;
+
+    @Option(
+            names = "--when-busy",
+            paramLabel = "WHAT",
+            defaultValue = "wait",
+            description = "When every thread is compressing: wait for one (default), or store the block as it is.")
+    private WhenBusy whenBusy = WhenBusy.WAIT;
+
+    @Option(
+            names = "-n",
+            description =
+                    "TARGET exists and is written into; it is not whole when this fails. So are block devices always.")
+    private boolean existing;
+
+    @Option(
+            names = "--target-is-zero",
+            description = "An existing TARGET reads as zeroes: nothing is written where SOURCE does.")
+    private boolean targetIsZero;
+
+    @Option(
+            names = "--resume",
+            description =
+                    "Go on where a conversion of the same SOURCE to the same TARGET was interrupted, and leave what goes on"
+                            + " when this one is. For raw targets.")
+    private boolean resume;
+
+    @Option(
+            names = "--journal",
+            paramLabel = "FILE",
+            description = "Where --resume keeps how far it is: by default beside TARGET; needed for a device.")
+    private @Nullable String journal;
+
+    @Option(
+            names = "-S",
+            paramLabel = "SIZE",
+            converter = SizeConverter.class,
+            description = "Look for zeroes in units of this size; 0 stores everything (default 4K).")
+    private long zeroUnit = 4096;
+
+    @Option(
+            names = {"-m", "--threads"},
+            paramLabel = "N",
+            description = "Threads (default: processors).")
+    private int threads = Math.min(THREADS_MAX, Runtime.getRuntime().availableProcessors());
+
+    @Option(
+            names = {"-r", "--rate-limit"},
+            paramLabel = "SIZE",
+            converter = SizeConverter.class,
+            description = "Copy at most so many bytes a second.")
+    private long bytesPerSecond;
+
+    @Option(
+            names = {"-U", "--force-share"},
+            description = "Read SOURCE without regard to locks; what is written to it meanwhile tears the copy.")
+    private boolean forceShare;
+
+    @Option(
+            names = {"--salvage", "--skip-broken-sectors"},
+            description = "Sectors that cannot be read become zeroes.")
+    private boolean salvage;
+
+    @Option(names = "--stats", description = "Tell at the end what was done: blocks, throughput, CPU time.")
+    private boolean stats;
+
+    @Option(names = "--json", description = "Print --stats as JSON.")
+    private boolean json;
+
+    @Mixin
+    private final ProgressOptions progress = new ProgressOptions();
+
+    @Mixin
+    private final LogOptions log = new LogOptions();
+
+    private ConvertCommand() {}
+
+    private enum WhenBusy {
+        WAIT,
+        STORE
+    }
+
+    @Override
+    public Integer call() throws IOException {
+        log.apply();
+        ConversionOptions options = options();
+        PrintWriter err = spec.commandLine().getErr();
+        Conversion conversion = new Conversion(options);
+        ProgressOptions.Kind kind = progress.kind();
+        PrintWriter display = kind == ProgressOptions.Kind.JSON ? out(options) : err;
+        Interruption interruption = new Interruption();
+        interruption.listen(conversion::cancel);
+        try (ProgressDisplay shown = new ProgressDisplay(conversion, kind, display)) {
+            conversion.run();
+            shown.finish();
+            if (stats || json) {
+                out(options).println(json ? ConversionReport.json(conversion) : ConversionReport.text(conversion));
+            }
+        } catch (IllegalArgumentException e) {
+            throw new ParameterException(spec.commandLine(), String.valueOf(e.getMessage()), e);
+        } catch (IOException e) {
+            if (interruption.signal() == 0) {
+                throw e;
+            }
+            err.println("vublk: " + e.getMessage());
+        } finally {
+            interruption.stopListening();
+        }
+        if (conversion.brokenBytes() > 0) {
+            err.println("vublk: " + source + ": " + conversion.brokenBytes()
+                    + " bytes could not be read and are zeroes in " + target);
+        }
+        return interruption.signal() == 0 ? 0 : 128 + interruption.signal();
+    }
+
+    /** Where programs read: not where the image goes. */
+    private PrintWriter out(ConversionOptions options) {
+        return options.target().equals("-")
+                ? spec.commandLine().getErr()
+                : spec.commandLine().getOut();
+    }
+
+    private ConversionOptions options() {
+        if (threads < 1) {
+            throw wrong("-m: '" + threads + "' is no number of threads");
+        }
+        if (zeroUnit != 0 && (Long.bitCount(zeroUnit) != 1 || zeroUnit < 512 || zeroUnit > 1 << 20)) {
+            throw wrong("-S: " + zeroUnit + " is neither 0 nor a power of two between 512 and 1M");
+        }
+        FormatOptions target = new FormatOptions();
+        try {
+            formatOptions.forEach(target::parse);
+        } catch (IllegalArgumentException e) {
+            throw wrong("-o: " + e.getMessage());
+        }
+        String format = targetFormat();
+        Compression compression = compression(target);
+        if (backing != null) {
+            target.putIfAbsent("backing_file", backing);
+        }
+        if (backingFormat != null) {
+            target.putIfAbsent("backing_fmt", backingFormat);
+        }
+        checkCombinations(format, compression);
+        return new ConversionOptions(
+                source,
+                sourceType(),
+                snapshot,
+                forceShare,
+                this.target,
+                format,
+                target,
+                compression,
+                threads,
+                (int) zeroUnit,
+                existing,
+                targetIsZero,
+                bytesPerSecond,
+                salvage,
+                resume,
+                journal);
+    }
+
+    private ImageType sourceType() {
+        try {
+            return ImageType.valueOf(sourceFormat.toUpperCase(Locale.ROOT));
+        } catch (IllegalArgumentException e) {
+            throw wrong("-f: '" + sourceFormat + "' is none of raw, qcow2, auto");
+        }
+    }
+
+    private String targetFormat() {
+        if (!targetFormat.equals("raw") && !targetFormat.equals("qcow2")) {
+            throw wrong("-O: '" + targetFormat + "' is neither raw nor qcow2");
+        }
+        return targetFormat;
+    }
+
+    /** What -c and --compress ask for, with the type of a qcow2 image; null for nothing. */
+    private @Nullable Compression compression(FormatOptions target) {
+        if (!compress && compressType == null) {
+            return null;
+        }
+        String[] parts = (compressType == null ? target.value("compression_type", "zlib") : compressType).split(":", 2);
+        String type = parts[0].equals("gzip") ? "zlib" : parts[0];
+        if (!type.equals("zlib") && !type.equals("zstd")) {
+            throw wrong("--compress: '" + parts[0] + "' is neither zlib nor zstd");
+        }
+        int level = 0;
+        if (parts.length == 2) {
+            int levelMax = type.equals("zlib") ? 9 : 22;
+            level = parts[1].matches("[0-9]{1,2}") ? Integer.parseInt(parts[1]) : 0;
+            if (level < 1 || level > levelMax) {
+                throw wrong("--compress: '" + parts[1] + "' is no level of " + type + ": 1 to " + levelMax);
+            }
+        }
+        if (targetFormat.equals("qcow2")) {
+            target.putIfAbsent("compression_type", type);
+            if (!target.value("compression_type", type).equals(type)) {
+                throw wrong("--compress " + type + ": the image is to have compression_type="
+                        + target.value("compression_type", type));
+            }
+        }
+        return new Compression(type, level, whenBusy == WhenBusy.STORE);
+    }
+
+    private void checkCombinations(String format, @Nullable Compression compression) {
+        if (compress && !format.equals("qcow2")) {
+            throw wrong("-c: only qcow2 images have compressed clusters; --compress zstd makes a compressed stream");
+        }
+        if (targetIsZero && !existing) {
+            throw wrong("--target-is-zero is about a target that exists: give -n as well");
+        }
+        if (backing != null && !format.equals("qcow2")) {
+            throw wrong("-B: only qcow2 images have backing files: give -O qcow2");
+        }
+        if (resume && (!format.equals("raw") || compression != null || target.equals("-") || source.equals("-"))) {
+            throw wrong("--resume works for raw targets that are files or devices, and not for streams");
+        }
+        if (existing && (compression != null || target.equals("-"))) {
+            throw wrong("-n: an existing target is neither compressed nor a stream");
+        }
+    }
+
+    private ParameterException wrong(String message) {
+        return new ParameterException(spec.commandLine(), message);
+    }
+}

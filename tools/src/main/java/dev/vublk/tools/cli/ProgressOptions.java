@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.tools.cli;
+
+import picocli.CommandLine.Option;
+
+/** How a command that takes long shows how far it is. */
+final class ProgressOptions {
+    enum Kind {
+        /** A line on standard error if that is a terminal, else nothing. */
+        AUTO,
+        /** A line on standard error that is written over and over. */
+        TTY,
+        /** A JSON object a line. */
+        JSON,
+        NONE
+    }
+
+    @Option(names = "-p", description = "Show progress, as --progress=tty.")
+    private boolean show;
+
+    @Option(
+            names = "--progress",
+            paramLabel = "KIND",
+            defaultValue = "auto",
+            description =
+                    "How to show progress: tty (a bar on standard error), json (an object a line on standard output,"
+                            + " or on standard error when the image goes to standard output), none, or auto: tty if standard error"
+                            + " is a terminal (default auto).")
+    private Kind kind = Kind.AUTO;
+
+    Kind kind() {
+        if (kind != Kind.AUTO) {
+            return kind;
+        }
+        return show || ProgressDisplay.isTerminal() ? Kind.TTY : Kind.NONE;
+    }
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.tools.image;
+
+import dev.vublk.blockdev.file.OfflineFile;
+import java.io.IOException;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.FileAttribute;
+import java.nio.file.attribute.PosixFilePermission;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.security.SecureRandom;
+import java.util.HexFormat;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A file that appears under its name when it is whole, and not before: it is written under another name beside it, made stable and
+ * renamed. A file that has the name already stays until then. Used by one thread.
+ *
+ * <pre>
+ *   disk.qcow2                        what was there before, locked meanwhile
+ *   .disk.qcow2.5f0c3a91.part         what is being written
+ * </pre>
+ */
+final class TargetFile implements AutoCloseable {
+    private static final String SUFFIX = ".part";
+
+    /** Names have at most 255 bytes. Leaves room for the rest. */
+    private static final int NAME_MAX = 200;
+
+    private final Path path;
+    private final Path temporary;
+    private final OfflineFile file;
+    private final @Nullable OfflineFile replaced;
+    private boolean committed;
+    private boolean kept;
+
+    private TargetFile(Path path, Path temporary, OfflineFile file, @Nullable OfflineFile replaced) {
+        this.path = path;
+        this.temporary = temporary;
+        this.file = file;
+        this.replaced = replaced;
+    }
+
+    /**
+     * Begins a new file. One that is there must be a regular file that nobody uses.
+     *
+     * @throws IOException it cannot be made, or somebody uses the one that is there: one line for the user
+     */
+    static TargetFile create(String name) throws IOException {
+        Path path = resolve(name);
+        return open(path, path.resolveSibling(hidden(path) + "." + randomHex() + SUFFIX), true);
+    }
+
+    /** Begins a new file, or goes on with one that {@link #keep} has left, under a name that can be found again. */
+    static TargetFile resume(String name) throws IOException {
+        Path path = resolve(name);
+        Path temporary = resumable(path);
+        return open(path, temporary, !Files.exists(temporary));
+    }
+
+    /** Where a file that can be resumed is meanwhile. */
+    static Path resumable(Path path) {
+        return path.resolveSibling(hidden(path) + SUFFIX);
+    }
+
+    /** The file that a name means: symbolic links stay, what they point to is replaced. */
+    static Path resolve(String name) throws IOException {
+        Path path = Path.of(name).toAbsolutePath();
+        if (Files.exists(path)) {
+            return path.toRealPath();
+        }
+        if (Files.isSymbolicLink(path)) {
+            throw new IOException(name + ": is a symbolic link to a file that does not exist");
+        }
+        Path parent = path.getParent();
+        if (parent == null || path.getFileName() == null) {
+            throw new IOException(name + ": is no name of a file");
+        }
+        try {
+            return parent.toRealPath().resolve(path.getFileName());
+        } catch (NoSuchFileException e) {
+            throw new IOException(name + ": its directory does not exist", e);
+        }
+    }
+
+    private static TargetFile open(Path path, Path temporary, boolean create) throws IOException {
+        OfflineFile replaced = Files.exists(path) ? OfflineFile.open(path.toString(), true, false) : null;
+        try {
+            if (replaced != null && !Files.isRegularFile(path)) {
+                throw new IOException(path + ": is no regular file");
+            }
+            if (create) {
+                createEmpty(temporary, path);
+            }
+            return new TargetFile(path, temporary, OfflineFile.open(temporary.toString(), true, false), replaced);
+        } catch (IOException | RuntimeException e) {
+            if (replaced != null) {
+                replaced.close();
+            }
+            throw e;
+        }
+    }
+
+    private static void createEmpty(Path temporary, Path path) throws IOException {
+        Set<PosixFilePermission> permissions =
+                Files.exists(path) ? Files.getPosixFilePermissions(path) : PosixFilePermissions.fromString("rw-rw-rw-");
+        FileAttribute<?> attribute = PosixFilePermissions.asFileAttribute(permissions);
+        try {
+            Files.createFile(temporary, attribute);
+            if (Files.exists(path)) {
+                Files.setPosixFilePermissions(temporary, permissions);
+            }
+        } catch (FileAlreadyExistsException e) {
+            throw e;
+        } catch (IOException e) {
+            throw new IOException(path + ": cannot be created: " + reason(e), e);
+        }
+    }
+
+    private static String reason(IOException e) {
+        return switch (e) {
+            case java.nio.file.AccessDeniedException denied -> "Permission denied";
+            case java.nio.file.FileSystemException failed when failed.getReason() != null -> failed.getReason();
+            default -> String.valueOf(e.getMessage());
+        };
+    }
+
+    private static String hidden(Path path) {
+        String name = String.valueOf(path.getFileName());
+        return "." + (name.length() > NAME_MAX ? name.substring(0, NAME_MAX) : name);
+    }
+
+    private static String randomHex() {
+        byte[] bytes = new byte[4];
+        new SecureRandom().nextBytes(bytes);
+        return HexFormat.of().formatHex(bytes);
+    }
+
+    /** What is being written. */
+    OfflineFile file() {
+        return file;
+    }
+
+    /** Its name meanwhile. */
+    Path temporary() {
+        return temporary;
+    }
+
+    /** The file is whole: makes it stable and gives it its name. */
+    void commit() throws IOException {
+        file.sync();
+        Files.move(temporary, path, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        committed = true;
+        StableFiles.syncDirectoryOf(path);
+    }
+
+    /** Leaves the file under its temporary name when it is closed without having been committed. */
+    void keep() {
+        kept = true;
+    }
+
+    /** Unless it was committed or is to be kept, nothing is left of it. */
+    @Override
+    public void close() {
+        file.close();
+        if (!committed && !kept) {
+            try {
+                Files.deleteIfExists(temporary);
+            } catch (IOException e) {
+                // What failed before is what the user must hear of.
+                kept = true;
+            }
+        }
+        if (replaced != null) {
+            replaced.close();
+        }
+    }
+}
