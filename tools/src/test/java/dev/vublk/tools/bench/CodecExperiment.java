@@ -11,7 +11,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
-import java.util.stream.Stream;
 
 /**
  * The lock-free codec engine beside a pool with one lock and one request a worker, with 1, 2, 4 and 8 workers: throughput,
@@ -45,6 +44,8 @@ public final class CodecExperiment {
         }
     }
 
+    private static final List<Design> DESIGNS = List.of(Design.values());
+
     private final Report report;
     private final Medians medians = new Medians();
     private final long source;
@@ -72,7 +73,7 @@ public final class CodecExperiment {
     /** Text of few words, numbers, a quarter zeroes; the same in each run. */
     private void fill() {
         Random random = new Random(1);
-        String[] words = "the block of a queue int return if else for page { } ( ) ; = + 0x 17 \n".split(" ");
+        List<String> words = List.of("the", "block", "of", "a", "queue", "int", "return", "if", "for", "{", "}", "= 0x", "\n");
         StringBuilder text = new StringBuilder();
         for (long at = 0; at < SOURCE_BYTES; at += 4096) {
             if (random.nextInt(4) == 0) {
@@ -80,7 +81,7 @@ public final class CodecExperiment {
             }
             text.setLength(0);
             while (text.length() < 4096) {
-                text.append(words[random.nextInt(words.length)]).append(' ');
+                text.append(words.get(random.nextInt(words.size()))).append(' ');
                 if (random.nextInt(8) == 0) {
                     text.append(random.nextInt(100_000));
                 }
@@ -96,7 +97,7 @@ public final class CodecExperiment {
                     for (int threads : THREADS) {
                         for (int i = 0; i < 2; i++) {
                             // Now the one first, now the other.
-                            measure(Design.values()[(i + round) & 1], blockBytes, waits, threads, round >= 0);
+                            measure(DESIGNS.get((i + round) & 1), blockBytes, waits, threads, round >= 0);
                         }
                     }
                 }
@@ -151,7 +152,7 @@ public final class CodecExperiment {
 
     private void show() throws IOException {
         report.line(
-                "%s, %d processors, Linux %s; %d MB of text and zeroes, deflate level %d; medians of %d rounds.", //
+                "%s, %d processors, Linux %s; %d MB of text and zeroes, deflate level %d; medians of %d rounds.",
                 Machine.processorName(),
                 Runtime.getRuntime().availableProcessors(),
                 kernel(),
@@ -173,12 +174,13 @@ public final class CodecExperiment {
                 "| workers | pool | MB/s | context switches per 1000 blocks | CPU of the workers, %% | busy rate | output, %% |");
         report.line("|---|---|---|---|---|---|---|");
         List<String> groups = new ArrayList<>();
-        double[][] speeds = new double[THREADS.length][Design.values().length];
+        double[][] speeds = new double[THREADS.length][DESIGNS.size()];
         for (int t = 0; t < THREADS.length; t++) {
             groups.add(THREADS[t] + (THREADS[t] == 1 ? " worker" : " workers"));
-            for (Design design : Design.values()) {
+            for (int d = 0; d < DESIGNS.size(); d++) {
+                Design design = DESIGNS.get(d);
                 String name = name(design, blockBytes, waits, THREADS[t]);
-                speeds[t][design.ordinal()] = medians.of(name + "speed");
+                speeds[t][d] = medians.of(name + "speed");
                 report.line(
                         "| %d | %s | %.0f | %.0f | %.0f to %.0f | %.2f | %.1f |",
                         THREADS[t],
@@ -197,7 +199,7 @@ public final class CodecExperiment {
                         "Blocks of " + (blockBytes >> 10) + " KiB, " + (waits ? "all compressed" : "nobody waits"),
                         "MB/s",
                         groups,
-                        Stream.of(Design.values()).map(design -> design.text).toList(),
+                        DESIGNS.stream().map(design -> design.text).toList(),
                         speeds));
     }
 
