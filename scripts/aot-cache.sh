@@ -8,7 +8,7 @@ usage() {
 usage: aot-cache.sh
 
 Runs vublk for a few seconds on disks that it makes for itself, and keeps the classes that the virtual machine has loaded
-and linked in vublk.aot beside the directory of the jars, where the launcher finds it. Run it
+and linked in vublk.aot, and those of a conversion in vublk-convert.aot, beside the directory of the jars, where the launcher finds it. Run it
 again after an update of vublk or of the JDK: a cache that does not fit is ignored.
 
 exit status: 0 made, 1 not (a line says why), 2 wrong arguments
@@ -61,4 +61,14 @@ wait "$server" || fail "vublk failed: $(tail -1 "$scratch/out")"
 server=''
 [ -s "$scratch/vublk.aot" ] || fail "this JDK has made no cache: $(tail -1 "$scratch/out")"
 mv "$scratch/vublk.aot" "$cache"
+echo "$cache"
+
+cache=${cache%/*}/vublk-convert.aot
+rm -f "$cache"
+dd if=/dev/urandom of="$scratch/disk.img" bs=1M count=16 conv=notrunc 2>/dev/null
+"$here/vublk" convert -f raw -O qcow2 "$scratch/disk.img" "$scratch/disk.qcow2"
+VUBLK_JAVA_OPTS="${VUBLK_JAVA_OPTS:-} -XX:AOTCacheOutput=$scratch/vublk-convert.aot" "$here/vublk" convert \
+  -c -O qcow2 "$scratch/disk.qcow2" "$scratch/packed.qcow2" >"$scratch/out" 2>&1 || fail "vublk failed: $(tail -1 "$scratch/out")"
+[ -s "$scratch/vublk-convert.aot" ] || fail "this JDK has made no cache: $(tail -1 "$scratch/out")"
+mv "$scratch/vublk-convert.aot" "$cache"
 echo "$cache"

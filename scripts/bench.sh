@@ -13,6 +13,7 @@ usage: bench.sh polling [option...]
        bench.sh coroutine-pool --piece [MILLISECONDS]
        bench.sh worker-pool [ROUNDS]
        bench.sh codec [ROUNDS [REPORT [PLOTS]]]
+       bench.sh convert [option...]
 
 polling: one active disk at depth 1 while 0, 10 and 100 idle disks of 32 queues each share its IOThread, for each way of
          waiting (--fd-monitor), with polling and without, with a client that polls and one that sleeps; and the CPU time
@@ -90,14 +91,18 @@ case ${1:-} in
     shift
     run_class dev.vublk.tools.bench.CoroutinePoolExperiment "$@"
     ;;
+  convert)
+    shift
+    exec "$here/bench-convert.sh" "$@"
+    ;;
   worker-pool) run_class dev.vublk.tools.bench.WorkerBurstBench "${2:-20}" ;;
   codec)
     shift
     run_class dev.vublk.tools.bench.CodecExperiment "$@"
     ;;
   -h | --help) usage; exit 0 ;;
-  '') wrong "which measurement: polling, fairness, compare, gc, coroutine-pool, worker-pool or codec?" ;;
-  *) wrong "'$1' is no measurement: polling, fairness, compare, gc, coroutine-pool, worker-pool or codec" ;;
+  '') wrong "which measurement: polling, fairness, compare, gc, coroutine-pool, worker-pool, codec or convert?" ;;
+  *) wrong "'$1' is no measurement: polling, fairness, compare, gc, coroutine-pool, worker-pool, codec or convert" ;;
 esac
 shift
 rounds=3 time=1 warmup=1 out='' monitors=io_uring,epoll,poll polls=default,0,naive clients=poll,event idle=0,10,100 settle=8

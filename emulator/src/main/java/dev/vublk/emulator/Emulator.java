@@ -14,6 +14,7 @@ import dev.vublk.emulator.linux.CpuAffinity;
 import dev.vublk.emulator.worker.WorkerPool;
 import dev.vublk.emulator.worker.WorkerPoolConfig;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
@@ -123,6 +124,19 @@ public final class Emulator implements AutoCloseable {
                 LOG.warn(e.getMessage());
             }
         }
+    }
+
+    /**
+     * Makes a disk's present state readable while guests go on; its driver must be a {@code CopyBeforeWriteDriver}. Blocking. Any
+     * thread but the loops', between {@link #start} and {@link #close}.
+     *
+     * @param disk its place in the configuration
+     * @param directory where what guests overwrite is kept
+     * @param storeBytesMax how much of it: a snapshot that needs more fails, and never a guest
+     * @throws IOException it cannot be had: one line for the user
+     */
+    public ExportSnapshot takeSnapshot(int disk, Path directory, long storeBytesMax) throws IOException {
+        return exports.get(disk).takeSnapshot(directory, storeBytesMax);
     }
 
     /** What every loop's coroutines are doing, and the worker pool's counters: for diagnosis. Any thread. */

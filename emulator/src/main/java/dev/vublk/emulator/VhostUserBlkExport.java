@@ -5,6 +5,8 @@ import dev.vublk.blockdev.BlockChannel;
 import dev.vublk.blockdev.BlockDriver;
 import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.blockdev.BlockOpenException;
+import dev.vublk.blockdev.cbw.CopyBeforeWriteDriver;
+import dev.vublk.blockdev.cbw.SnapshotStore;
 import dev.vublk.emulator.iothread.IOThread;
 import dev.vublk.emulator.iothread.LoopControlContext;
 import dev.vublk.emulator.virtioblk.DiskCapacity;
@@ -14,10 +16,12 @@ import dev.vublk.vhostuser.VhostUserDevice;
 import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
 import dev.vublk.vhostuser.session.VhostUserServer;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
 import org.jspecify.annotations.Nullable;
@@ -41,6 +45,7 @@ final class VhostUserBlkExport implements DiskPossession, AutoCloseable {
 
     private final VhostUserServer server;
     private final CompletableFuture<Void> served = new CompletableFuture<>();
+    private final AtomicBoolean hasSnapshot = new AtomicBoolean();
     private boolean serving;
 
     /** How many devices have the disk in use; control loop. */
@@ -132,6 +137,33 @@ final class VhostUserBlkExport implements DiskPossession, AutoCloseable {
                         config.block().image());
             }
         });
+    }
+
+    /**
+     * Makes the disk's present state readable while guests go on. Blocking; one at a time.
+     *
+     * @param directory where what guests overwrite is kept
+     * @param storeBytesMax how much of it
+     * @throws IOException it cannot be had: one line for the user
+     */
+    ExportSnapshot takeSnapshot(Path directory, long storeBytesMax) throws IOException {
+        if (!(driver instanceof CopyBeforeWriteDriver copying)) {
+            throw new IOException(config.block().image() + ": is exported without copy-before-write");
+        }
+        if (driver.limits().zoned() != null) {
+            throw new IOException(config.block().image() + ": there are no snapshots of zoned disks");
+        }
+        if (!hasSnapshot.compareAndSet(false, true)) {
+            throw new IOException(config.block().image() + ": somebody is reading a snapshot of it already");
+        }
+        try {
+            BlockDriver store = SnapshotStore.create(directory, driver.limits().sizeBytes());
+            return ExportSnapshot.take(
+                    copying.disk(), store, storeBytesMax, ioThreads, channels, () -> hasSnapshot.set(false));
+        } catch (IOException | RuntimeException e) {
+            hasSnapshot.set(false);
+            throw e;
+        }
     }
 
     /** Begins to accept front ends. */

@@ -150,7 +150,7 @@ final class BouncedTransfer {
                 NativeMemory.zero(target, copied);
             }
             if (start == 0 && isProbed && ImageFormat.isOtherThanRaw(buffer.address)) {
-                return -Errno.EIO; // The next opener would take the disk for what its guest wrote.
+                return -Errno.EPERM; // The next opener would take the disk for what its guest wrote.
             }
             result = transfer.write(buffer.address, (int) (stop - start), start, rwFlags);
             if (result < 0) {

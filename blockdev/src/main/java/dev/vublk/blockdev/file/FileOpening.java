@@ -12,6 +12,7 @@ import dev.vublk.blockdev.linux.FileStatus.Kind;
 import dev.vublk.blockdev.linux.PosixFile;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
@@ -191,12 +192,20 @@ final class FileOpening {
             return null;
         }
         try {
-            return FileMapping.of(fd, lengthBytes, !options.readOnly(), Files.isWritable(Path.of(options.image())));
+            return FileMapping.of(fd, lengthBytes, !options.readOnly(), mayWrite());
         } catch (IOException e) {
             if (demanded) {
                 throw refused("cannot be mapped: " + e.getMessage());
             }
             return null;
+        }
+    }
+
+    private boolean mayWrite() {
+        try {
+            return Files.isWritable(Path.of(options.image()));
+        } catch (InvalidPathException e) {
+            return false; // This JVM's locale has no letters for the name.
         }
     }
 

@@ -26,6 +26,11 @@ final class ChannelMetadataFile implements MetadataFile {
     }
 
     @Override
+    public int writev(long offsetBytes, long iovAddress, int iovCount, long lengthBytes, boolean stable) {
+        return channel.writev(offsetBytes, iovAddress, iovCount, lengthBytes, stable);
+    }
+
+    @Override
     public int writeZeroes(long offsetBytes, long lengthBytes) {
         return channel.writeZeroes(offsetBytes, lengthBytes, true, false);
     }

@@ -28,6 +28,7 @@ final class ClusterAllocator implements AutoCloseable {
 
     private final String image;
     private final int clusterBits;
+    private final boolean fixedSize;
     private final long clusterMax;
     private final RefcountTable refcounts;
     private final MetadataClusters metadata;
@@ -48,6 +49,9 @@ final class ClusterAllocator implements AutoCloseable {
     /** Behind it nothing was ever reserved: what the file has there was put there by lengthening it. */
     private long usedEnd;
 
+    /** Whether an image that is not closed is going to be repaired, so that its refcounts need not be stable. */
+    private volatile boolean lazy;
+
     ClusterAllocator(
             String image,
             Qcow2Header imageHeader,
@@ -55,16 +59,23 @@ final class ClusterAllocator implements AutoCloseable {
             MetadataClusters metadata,
             HeaderUpdate header,
             ImageCorruption corruption,
-            long fileBytes) {
+            long fileBytes,
+            boolean fixedSize) {
         this.image = image;
         this.clusterBits = imageHeader.clusterBits();
-        this.clusterMax = Qcow2Layout.FILE_OFFSET_MAX >>> clusterBits;
+        this.fixedSize = fixedSize;
+        this.clusterMax = (fixedSize ? fileBytes : Qcow2Layout.FILE_OFFSET_MAX) >>> clusterBits;
         this.refcounts = refcounts;
         this.metadata = metadata;
         this.header = header;
         this.corruption = corruption;
         this.fileEnd = Math.ceilDiv(fileBytes, 1L << clusterBits);
-        this.usedEnd = fileEnd;
+        this.usedEnd = fixedSize ? 0 : fileEnd; // Of a device only the refcounts tell how far it is used.
+    }
+
+    /** The header says that refcounts may be wrong. */
+    void useLazyRefcounts() {
+        lazy = true;
     }
 
     /**
@@ -175,7 +186,7 @@ final class ClusterAllocator implements AutoCloseable {
 
     /** Makes the runs ready: zeroed, inside the file, counted, and all that stable. */
     private int count(MetadataFile file) {
-        boolean flushed = runCount > 1;
+        boolean flushed = runCount > 1 && !lazy;
         long end = runClusters[runCount - 1] + runCounts[runCount - 1];
         for (int i = 0; i < runCount && runClusters[i] < fileEnd; i++) {
             long used = Math.min(runCounts[i], fileEnd - runClusters[i]);
@@ -193,7 +204,7 @@ final class ClusterAllocator implements AutoCloseable {
             flushed = true;
         }
         for (int i = 0; i < runCount; i++) {
-            int result = refcounts.change(file, runClusters[i], runCounts[i], 1, !flushed);
+            int result = refcounts.change(file, runClusters[i], runCounts[i], 1, !flushed && !lazy);
             if (result < 0) {
                 uncount(file, i);
                 return result;
@@ -207,6 +218,9 @@ final class ClusterAllocator implements AutoCloseable {
     }
 
     private int lengthen(MetadataFile file, long end) {
+        if (fixedSize) {
+            return -Errno.ENOSPC;
+        }
         long ahead = Math.clamp((end << clusterBits) / 8, batchBytes, GROWTH_MAX_BYTES) >>> clusterBits;
         int result = file.truncate((end + ahead) << clusterBits);
         if (result < 0) {
@@ -239,18 +253,20 @@ final class ClusterAllocator implements AutoCloseable {
         }
     }
 
-    /**
-     * Lowers the refcounts of clusters by one. The entry that named them is stable, and no request uses them any more.
-     *
-     * @param discard whether the space of those that are free then is given back to the host
-     */
-    void free(MetadataFile file, long cluster, long count, boolean discard) {
+    /** Lowers by one the refcounts of clusters that no entry in the file names any more and no request uses. */
+    void free(MetadataFile file, FreedRuns runs, boolean discards) {
+        runs.sort();
         RangeLock.Range range = turn.acquire(file.queue(), 0, 1, true);
         try {
-            lower(file, cluster, count);
-            searchFrom = Math.min(searchFrom, cluster);
-            if (discard) {
-                discardFree(file, cluster, count);
+            int result = refcounts.lower(file, runs);
+            if (result < 0) {
+                LOG.warn("{}: freed clusters could not all be given back: {}", image, Errno.describe(result));
+            }
+            for (int i = 0; i < runs.size(); i++) {
+                searchFrom = Math.min(searchFrom, runs.cluster(i));
+                if (discards && runs.isDiscarded(i)) {
+                    discardFree(file, runs.cluster(i), runs.count(i));
+                }
             }
         } finally {
             turn.release(range);
@@ -299,7 +315,7 @@ final class ClusterAllocator implements AutoCloseable {
                 usedEnd = run.cluster;
             }
         }
-        if (usedEnd < fileEnd && !refcounts.isUncertain() && file.truncate(usedEnd << clusterBits) == 0) {
+        if (usedEnd < fileEnd && !fixedSize && !refcounts.isUncertain() && file.truncate(usedEnd << clusterBits) == 0) {
             fileEnd = usedEnd;
         }
     }

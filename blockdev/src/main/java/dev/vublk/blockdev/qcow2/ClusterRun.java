@@ -5,6 +5,4 @@ package dev.vublk.blockdev.qcow2;
 final class ClusterRun {
     long cluster;
     long count;
-    /** Of freed clusters: whether the host is to get their space back. */
-    boolean discard;
 }

@@ -71,8 +71,8 @@ final class FreedClusters {
         stableSequence = Math.max(stableSequence, mark);
     }
 
-    /** Takes the oldest ones, if they are stable and unused; whether they discard is the result's other half. */
-    synchronized boolean poll(ClusterRun out) {
+    /** Adds the oldest ones to {@code out}, if they are stable and unused. */
+    synchronized boolean poll(FreedRuns out) {
         if (firstSequence >= stableSequence) {
             return false;
         }
@@ -80,11 +80,9 @@ final class FreedClusters {
         if (!epochs.isOver(unlinkedIn[slot])) {
             return false;
         }
-        out.cluster = clusters[slot];
-        out.count = counts[slot];
-        out.discard = discards[slot];
+        out.add(clusters[slot], counts[slot], discards[slot]);
         firstSequence++;
-        clusterCount = clusterCount - out.count;
+        clusterCount = clusterCount - counts[slot];
         return true;
     }
 

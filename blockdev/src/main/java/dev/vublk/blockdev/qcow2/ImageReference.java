@@ -2,6 +2,8 @@
 package dev.vublk.blockdev.qcow2;
 
 import dev.vublk.blockdev.BlockOpenException;
+import java.io.IOException;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.regex.Pattern;
 
@@ -51,12 +53,11 @@ final class ImageReference {
     }
 
     /** The file itself, for telling whether two names mean the same one. */
-    static Path identity(String path) {
-        Path name = Path.of(path);
+    static String identity(String path) {
         try {
-            return name.toRealPath();
-        } catch (java.io.IOException e) {
-            return name.toAbsolutePath().normalize();
+            return Path.of(path).toRealPath().toString();
+        } catch (IOException | InvalidPathException e) {
+            return path; // It cannot be opened, or this JVM's locale has no letters for its name.
         }
     }
 }

@@ -59,6 +59,15 @@ final class L2Cache {
         return (int) (guestOffset >>> (clusterBits + l2Bits));
     }
 
+    /** Up to which offset of the disk the L2 table that is about this one reaches. */
+    long tableEnd(long guestOffset) {
+        return (l1Index(guestOffset) + 1L) << (clusterBits + l2Bits);
+    }
+
+    int entriesPerSlice() {
+        return 1 << sliceBits;
+    }
+
     /** Which entry of its slice is about an offset of the disk. */
     int entryIndex(long guestOffset) {
         return (int) (guestOffset >>> clusterBits) & ((1 << sliceBits) - 1);

@@ -20,7 +20,7 @@ final class L2Commit {
     private L2Commit() {}
 
     /** Commits a change of a pinned slice: 0, or a negative errno; then the entries are what they were. */
-    static int commit(MetadataFile file, L2Slice slice, L2Change change) {
+    static int commit(WritableImage image, MetadataFile file, L2Slice slice, L2Change change) {
         enqueue(slice, change);
         while (true) {
             Turn turn = turn(slice, change, file.queue());
@@ -29,7 +29,9 @@ final class L2Commit {
             }
             if (turn == Turn.WRITE) {
                 L2Change group = takeGroup(slice);
-                finish(slice, group, write(file, slice, group));
+                int result = write(file, slice, group);
+                image.countCommit();
+                finish(slice, group, result);
             } else {
                 file.queue().get().await();
             }
@@ -148,8 +150,8 @@ final class L2Commit {
     }
 
     /** Writes a suspect slice as it is known here, so that the file has the same again. */
-    static int repair(MetadataFile file, L2Slice slice, L2Change change) {
+    static int repair(WritableImage image, MetadataFile file, L2Slice slice, L2Change change) {
         change.begin(0, 0, slice.wordsPerEntry());
-        return commit(file, slice, change);
+        return commit(image, file, slice, change);
     }
 }

@@ -19,6 +19,30 @@ final class MetadataClusters {
     /** Counts additions: who checked an entry looks again when this has changed. Written under the monitor, read by everybody. */
     private volatile int generation;
 
+    /** Those of an image that was opened: header, tables in use, refcount blocks, snapshot table. */
+    static MetadataClusters of(Qcow2Header header, L1Table l1, long[] refcountBlocks) {
+        MetadataClusters metadata = new MetadataClusters();
+        int bits = header.clusterBits();
+        metadata.addBytes(header.l1TableOffset(), (long) header.l1Size() * Qcow2Layout.L1_ENTRY_BYTES, bits);
+        metadata.add(header.refcountTableOffset() >>> bits, header.refcountTableClusters());
+        for (long offset : refcountBlocks) {
+            metadata.addOne(offset >>> bits);
+        }
+        for (int i = 0; i < l1.size(); i++) {
+            metadata.addOne(l1.tableOffset(i) >>> bits);
+        }
+        if (header.snapshotCount() > 0) {
+            metadata.addBytes(
+                    header.snapshotsOffset(), (long) header.snapshotCount() * Qcow2Layout.SNAPSHOT_HEADER_BYTES, bits);
+        }
+        return metadata;
+    }
+
+    private void addBytes(long offsetBytes, long lengthBytes, int clusterBits) {
+        long first = offsetBytes >>> clusterBits;
+        add(first, ((offsetBytes + lengthBytes - 1) >>> clusterBits) - first + 1);
+    }
+
     int generation() {
         return generation;
     }

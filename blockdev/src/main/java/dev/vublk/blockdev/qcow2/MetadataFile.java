@@ -15,6 +15,9 @@ interface MetadataFile {
     /** Writes, letting the file grow if need be; {@code stable} makes these bytes outlive a power cut. */
     int write(long offsetBytes, long address, int lengthBytes, boolean stable);
 
+    /** Writes the guest's data; parameters as for {@code BlockChannel.writev}. */
+    int writev(long offsetBytes, long iovAddress, int iovCount, long lengthBytes, boolean stable);
+
     /** Makes a range read as zeroes; its space may be given back. */
     int writeZeroes(long offsetBytes, long lengthBytes);
 

@@ -25,12 +25,16 @@ final class Qcow2Channel implements BlockChannel {
     private final ContainerChannel data;
     private final @Nullable BlockChannel backing;
     private final MetadataFile metadata;
+    private final MetadataFile dataFile;
     private final ArrayList<Slot> idle = new ArrayList<>();
 
     /** What this channel is set up for; compared with the driver's before each request. */
     private Qcow2Image image;
 
     private @Nullable CompressedClusters compressed;
+
+    /** Who changes the image; null where nobody may. */
+    private @Nullable ImageChanges changes;
 
     Qcow2Channel(Qcow2Driver driver, IoContext context) {
         this.driver = driver;
@@ -40,6 +44,14 @@ final class Qcow2Channel implements BlockChannel {
         this.data = image.data == image.file ? file : image.data.openChannel(context);
         this.backing = image.backing == null ? null : image.backing.openChannel(context);
         this.metadata = new ChannelMetadataFile(file, context);
+        this.dataFile = data == file ? metadata : new ChannelMetadataFile(data, context);
+        this.changes = changesOf(image);
+    }
+
+    private @Nullable ImageChanges changesOf(Qcow2Image now) {
+        return now.writable == null
+                ? null
+                : new ImageChanges(now.writable, now.backingBytes, metadata, dataFile, this::readAsGuest);
     }
 
     /** What a request needs while it is under way; pooled. */
@@ -53,6 +65,10 @@ final class Qcow2Channel implements BlockChannel {
         Qcow2Image now = driver.image();
         if (now != image) {
             image = now;
+            if (changes != null) {
+                changes.close();
+            }
+            changes = changesOf(now);
             if (compressed != null) {
                 compressed.clear();
             }
@@ -63,6 +79,24 @@ final class Qcow2Channel implements BlockChannel {
     @Override
     public int readv(long offsetBytes, long iovAddress, int iovCount, long lengthBytes) {
         Qcow2Image now = image();
+        ImageChanges writer = changes;
+        if (writer == null) {
+            return read(now, offsetBytes, iovAddress, iovCount, lengthBytes);
+        }
+        long epoch = writer.requests().enter();
+        try {
+            return read(now, offsetBytes, iovAddress, iovCount, lengthBytes);
+        } finally {
+            writer.requests().exit(epoch);
+        }
+    }
+
+    /** For a writer, which needs what its cluster held before. */
+    private int readAsGuest(long offsetBytes, long iovAddress, int iovCount, long lengthBytes) {
+        return read(image, offsetBytes, iovAddress, iovCount, lengthBytes);
+    }
+
+    private int read(Qcow2Image now, long offsetBytes, long iovAddress, int iovCount, long lengthBytes) {
         Slot slot = idle.isEmpty() ? new Slot() : idle.removeLast();
         int result = find(now, slot.run, offsetBytes, lengthBytes);
         if (result == 0) {
@@ -156,7 +190,9 @@ final class Qcow2Channel implements BlockChannel {
         }
         String dataPath = now.data.path();
         switch (run.kind) {
-            case DATA -> out.set(run.lengthBytes, true, false, true, false, 0, run.hostOffset, dataPath);
+            case DATA -> {
+                return statusOfData(run, dataPath, out);
+            }
             case COMPRESSED -> out.set(run.lengthBytes, true, false, true, true, 0, -1, null);
             case ZERO ->
                 out.set(
@@ -175,14 +211,19 @@ final class Qcow2Channel implements BlockChannel {
         return 0;
     }
 
-    private int statusBelow(Qcow2Image now, long offsetBytes, long lengthBytes, BlockStatus out) {
-        if (backing == null) {
-            out.set(lengthBytes, false, true, false, false, 0, -1, null);
-            return 0;
+    /** A cluster of a preallocated image may be a hole of the file: QEMU looks when it suspects so, and here it is always seen. */
+    private int statusOfData(MappedRun run, String dataPath, BlockStatus out) {
+        int result = data.status(run.hostOffset, run.lengthBytes, out);
+        if (result == 0) {
+            out.set(out.lengthBytes, true, out.zero, true, false, 0, run.hostOffset, dataPath);
         }
-        if (offsetBytes >= now.backingBytes) {
-            // What a short backing file lacks is zeroes of its, not of whatever lies further down.
-            out.set(lengthBytes, true, true, false, false, 1, -1, null);
+        return result;
+    }
+
+    private int statusBelow(Qcow2Image now, long offsetBytes, long lengthBytes, BlockStatus out) {
+        if (backing == null || offsetBytes >= now.backingBytes) {
+            // What a short backing file lacks is nowhere, whatever lies further down.
+            out.set(lengthBytes, false, true, false, false, 0, -1, null);
             return 0;
         }
         int result = backing.status(offsetBytes, Math.min(lengthBytes, now.backingBytes - offsetBytes), out);
@@ -194,26 +235,39 @@ final class Qcow2Channel implements BlockChannel {
 
     @Override
     public int writev(long offsetBytes, long iovAddress, int iovCount, long lengthBytes, boolean fua) {
-        return -Errno.EROFS;
+        image();
+        ImageChanges writer = changes;
+        return writer == null
+                ? -Errno.EROFS
+                : writer.writer().writev(offsetBytes, iovAddress, iovCount, lengthBytes, fua);
     }
 
     @Override
     public int flush() {
-        return 0;
+        image();
+        ImageChanges writer = changes;
+        return writer == null ? 0 : writer.writer().flush();
     }
 
     @Override
     public int discard(long offsetBytes, long lengthBytes) {
-        return -Errno.EROFS;
+        image();
+        ImageChanges writer = changes;
+        return writer == null ? -Errno.EROFS : writer.eraser().discard(offsetBytes, lengthBytes);
     }
 
     @Override
     public int writeZeroes(long offsetBytes, long lengthBytes, boolean mayUnmap, boolean fua) {
-        return -Errno.EROFS;
+        image();
+        ImageChanges writer = changes;
+        return writer == null ? -Errno.EROFS : writer.eraser().writeZeroes(offsetBytes, lengthBytes, mayUnmap, fua);
     }
 
     @Override
     public void close() {
+        if (changes != null) {
+            changes.close();
+        }
         if (compressed != null) {
             compressed.close();
         }

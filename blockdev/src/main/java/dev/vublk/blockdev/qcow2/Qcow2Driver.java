@@ -47,6 +47,9 @@ public final class Qcow2Driver implements BlockDriver {
 
     static Qcow2Driver open(BlockOptions options, Qcow2Files files) throws BlockOpenException {
         try {
+            if (options.locking() != Locking.DEFERRED) {
+                Qcow2Opening.repairDirty(files, options);
+            }
             return new Qcow2Driver(options, files, Qcow2Opening.load(files, options));
         } catch (Throwable failure) {
             files.close();
@@ -99,6 +102,7 @@ public final class Qcow2Driver implements BlockDriver {
         files.activate();
         try {
             files.refreshSizes();
+            Qcow2Opening.repairDirty(files, options);
             image = Qcow2Opening.load(files, options);
             active = true;
         } catch (BlockOpenException e) {
@@ -115,13 +119,17 @@ public final class Qcow2Driver implements BlockDriver {
     @Override
     public synchronized void deactivate() {
         if (active) {
+            image.settle();
             files.deactivate();
             active = false;
         }
     }
 
     @Override
-    public void close() {
+    public synchronized void close() {
+        if (active) {
+            image.settle();
+        }
         files.close();
     }
 }

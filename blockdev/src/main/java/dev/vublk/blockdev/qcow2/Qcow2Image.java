@@ -2,7 +2,11 @@
 package dev.vublk.blockdev.qcow2;
 
 import dev.vublk.blockdev.BlockDriver;
+import dev.vublk.blockdev.BlockingIoContext;
+import dev.vublk.blockdev.IoContext;
+import dev.vublk.blockdev.file.ContainerChannel;
 import dev.vublk.blockdev.file.ContainerFile;
+import dev.vublk.blockdev.linux.Errno;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
@@ -29,9 +33,25 @@ final class Qcow2Image {
     /** Up to where the backing file may have something; 0 without one. */
     final long backingBytes;
 
+    /** What its writers share; null in an image that is only read. */
+    final @Nullable WritableImage writable;
+
     private final AtomicBoolean corruptionSeen = new AtomicBoolean();
 
-    Qcow2Image(Qcow2Files files, Qcow2Header header, L1Table l1, long sizeBytes, long cacheBytes) {
+    /**
+     * An image whose tables were read.
+     *
+     * @param refcountBlocks the refcount table's entries; null for an image that is only read
+     * @param discards whether space of discarded clusters is given back to the host
+     */
+    Qcow2Image(
+            Qcow2Files files,
+            Qcow2Header header,
+            L1Table l1,
+            long sizeBytes,
+            long cacheBytes,
+            long @Nullable [] refcountBlocks,
+            boolean discards) {
         this.file = files.file();
         this.data = files.data();
         this.backing = files.backing();
@@ -42,6 +62,26 @@ final class Qcow2Image {
                 backing == null ? 0 : Math.min(sizeBytes, backing.limits().sizeBytes());
         this.cache = new L2Cache(header, l1, cacheBytes);
         this.map = new ClusterMap(header, l1, cache);
+        this.writable = refcountBlocks == null
+                ? null
+                : new WritableImage(file, header, l1, cache, refcountBlocks, sizeBytes, discards);
+    }
+
+    /** Leaves the file as that of a closed image, if it was written; no request is under way. Blocks. */
+    void settle() {
+        if (writable == null) {
+            return;
+        }
+        IoContext context = new BlockingIoContext();
+        try (ContainerChannel fileChannel = file.openBlockingChannel();
+                ContainerChannel dataChannel = data.openBlockingChannel()) {
+            int result = writable.settle(
+                    new ChannelMetadataFile(fileChannel, context), new ChannelMetadataFile(dataChannel, context));
+            if (result < 0) {
+                LOG.error("{}: could not be closed cleanly: {}", file.path(), Errno.describe(result));
+            }
+        }
+        writable.close();
     }
 
     /** Says once that the tables make no sense; later requests are told by their errno alone. */

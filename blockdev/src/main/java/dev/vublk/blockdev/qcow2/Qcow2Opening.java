@@ -12,9 +12,9 @@ import dev.vublk.blockdev.file.ImageFormat;
 import dev.vublk.blockdev.file.OfflineFile;
 import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.linux.NativeMemory;
+import dev.vublk.blockdev.linux.PosixFile;
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.file.Path;
 import java.util.HashSet;
 import java.util.Set;
 import org.apache.logging.log4j.LogManager;
@@ -39,9 +39,9 @@ final class Qcow2Opening {
     private final BlockOptions options;
 
     /** The files of the chain so far, by what they are and not by name. */
-    private final Set<Path> chain;
+    private final Set<String> chain;
 
-    private Qcow2Opening(BlockOptions options, Set<Path> chain) {
+    private Qcow2Opening(BlockOptions options, Set<String> chain) {
         this.options = options;
         this.chain = chain;
     }
@@ -57,7 +57,7 @@ final class Qcow2Opening {
         if (chain.size() > CHAIN_MAX) {
             throw refused("its backing chain has more than " + CHAIN_MAX + " files");
         }
-        ContainerFile file = ContainerFile.open(options);
+        ContainerFile file = ContainerFile.open(options.withType(ImageType.QCOW2)); // No longer a guess.
         ContainerFile data = file;
         try {
             Qcow2Header header = readHeader(file);
@@ -110,8 +110,12 @@ final class Qcow2Opening {
         if (!chain.add(ImageReference.identity(path))) {
             throw refused("its data file '" + ImageReference.printable(name) + "' is a file of its own chain");
         }
-        return ContainerFile.open(
-                options.withImage(path).withType(ImageType.RAW).withSnapshot(null));
+        try {
+            return ContainerFile.open(
+                    options.withImage(path).withType(ImageType.RAW).withSnapshot(null));
+        } catch (BlockOpenException e) {
+            throw new BlockOpenException(options.image() + ": its data file: " + e.getMessage());
+        }
     }
 
     private @Nullable BlockDriver openBacking(Qcow2Header header) throws BlockOpenException {
@@ -187,8 +191,45 @@ final class Qcow2Opening {
         if (block > SECTOR_BYTES && sizeBytes % block != 0) {
             throw refused("its size of " + sizeBytes + " bytes is not a multiple of the block size " + block);
         }
-        L1Table l1 = new L1Table(l1Offset, readL1(files.file(), l1Offset, l1Size));
-        return new Qcow2Image(files, header, l1, sizeBytes, cacheBytes());
+        L1Table l1 = new L1Table(l1Offset, readTable(files.file(), l1Offset, l1Size));
+        return new Qcow2Image(
+                files, header, l1, sizeBytes, cacheBytes(), refcountBlocks(files.file(), header), options.discard());
+    }
+
+    /** The entries of the refcount table; null for an image that is only read. */
+    private long @Nullable [] refcountBlocks(ContainerFile file, Qcow2Header header) throws BlockOpenException {
+        if (options.readOnly()) {
+            return null;
+        }
+        int entryCount = header.refcountTableClusters() << (header.clusterBits() - 3);
+        long[] offsets = readTable(file, header.refcountTableOffset(), entryCount);
+        for (long offset : offsets) {
+            if ((offset & (header.clusterBytes() - 1)) != 0 || offset < 0 || offset > Qcow2Layout.FILE_OFFSET_MAX) {
+                throw refused("its refcount table makes no sense: vublk check --repair may help");
+            }
+        }
+        return offsets;
+    }
+
+    /** Makes the refcounts right of an image that was not closed cleanly and is going to be written. */
+    static void repairDirty(Qcow2Files files, BlockOptions options) throws BlockOpenException {
+        if (options.readOnly() || !readHeader(files.file()).isDirty()) {
+            return;
+        }
+        LOG.warn("{}: was not closed cleanly: its refcounts are made right", options.image());
+        // A descriptor without O_DIRECT, and without locks: those of the container hold.
+        int fd = PosixFile.open(options.image(), PosixFile.O_RDWR);
+        if (fd < 0) {
+            throw new BlockOpenException(options.image() + ": cannot be opened: " + Errno.describe(fd));
+        }
+        try {
+            Qcow2Repair.ofDirty(fd, options.image());
+            files.file().refreshSize();
+        } catch (IOException e) {
+            throw new BlockOpenException(String.valueOf(e.getMessage()));
+        } finally {
+            PosixFile.close(fd);
+        }
     }
 
     private long cacheBytes() {
@@ -233,7 +274,7 @@ final class Qcow2Opening {
         }
     }
 
-    private static long[] readL1(ContainerFile file, long offsetBytes, int entryCount) throws BlockOpenException {
+    private static long[] readTable(ContainerFile file, long offsetBytes, int entryCount) throws BlockOpenException {
         try (ContainerChannel channel = file.openBlockingChannel()) {
             ByteBuffer bytes = read(channel, file, offsetBytes, entryCount * Qcow2Layout.L1_ENTRY_BYTES);
             long[] entries = new long[entryCount];

@@ -9,6 +9,7 @@ import dev.vublk.blockdev.qcow2.ReferenceCounts.Role;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -24,10 +25,16 @@ final class RefcountRebuild {
     private final long fileBytes;
     private final long firstCluster;
 
+    private final int l1Entries;
+    private final int l1Clusters;
+
     private int tableClusters;
     private List<Integer> blocks = List.of();
 
-    private RefcountRebuild(OfflineFile file, Qcow2Header header, ReferenceCounts counts) throws IOException {
+    private RefcountRebuild(OfflineFile file, Qcow2Header header, ReferenceCounts counts, int l1Entries)
+            throws IOException {
+        this.l1Entries = l1Entries;
+        l1Clusters = -Math.floorDiv(-l1Entries * L1_ENTRY_BYTES, header.clusterBytes());
         this.file = file;
         this.header = header;
         this.counts = counts;
@@ -38,14 +45,23 @@ final class RefcountRebuild {
     }
 
     static void run(OfflineFile file, Qcow2Header header) throws IOException {
+        run(file, header, 0, header.sizeBytes());
+    }
+
+    /** The same, with a longer copy of the L1 table besides, for a larger disk. The old table is a leak then. */
+    static void runWithL1(OfflineFile file, Qcow2Header header, int l1Entries, long sizeBytes) throws IOException {
+        run(file, header, l1Entries, sizeBytes);
+    }
+
+    private static void run(OfflineFile file, Qcow2Header header, int l1Entries, long sizeBytes) throws IOException {
         try (ReferenceCounts counts = new ReferenceCounts();
                 StoredRefcounts stored = new StoredRefcounts(file, header);
                 ReferenceWalk walk =
                         new ReferenceWalk(file, header, stored, counts, new CheckFindings(finding -> {}))) {
             walk.runWithoutRefcounts();
-            RefcountRebuild rebuild = new RefcountRebuild(file, header, counts);
+            RefcountRebuild rebuild = new RefcountRebuild(file, header, counts, l1Entries);
             rebuild.plan();
-            rebuild.write();
+            rebuild.write(sizeBytes);
         }
     }
 
@@ -53,18 +69,22 @@ final class RefcountRebuild {
     private void plan() throws IOException {
         long planned;
         do {
-            planned = (long) tableClusters + blocks.size();
+            planned = plannedClusters();
             long endCluster = firstCluster + planned;
             blocks = neededBlocks(endCluster);
             long tableEntries = ((endCluster - 1) >> blockBits) + 1;
             tableClusters = (int) Math.max(1, -Math.floorDiv(-tableEntries * Long.BYTES, header.clusterBytes()));
-        } while ((long) tableClusters + blocks.size() != planned);
+        } while (plannedClusters() != planned);
         if (((long) tableClusters << clusterBits) > REFCOUNT_TABLE_MAX_BYTES) {
             throw new IOException(file.name() + ": qcow2: the file is too long for a refcount table");
         }
         for (long cluster = firstCluster; cluster < firstCluster + planned; cluster++) {
             counts.add(cluster, Role.METADATA);
         }
+    }
+
+    private long plannedClusters() {
+        return (long) l1Clusters + tableClusters + blocks.size();
     }
 
     /** The blocks for all clusters that are referred to, and for those from the first new one to {@code endCluster}. */
@@ -84,8 +104,11 @@ final class RefcountRebuild {
         return needed;
     }
 
-    private void write() throws IOException {
+    private void write(long sizeBytes) throws IOException {
         try {
+            if (l1Clusters > 0) {
+                writeL1();
+            }
             writeTable();
             for (int i = 0; i < blocks.size(); i++) {
                 writeBlock(blocks.get(i), offsetOfBlock(i));
@@ -95,12 +118,29 @@ final class RefcountRebuild {
             cutOff(failure);
             throw failure;
         }
-        byte[] pointer = ByteBuffer.allocate(Long.BYTES + Integer.BYTES)
-                .putLong(firstCluster << clusterBits)
-                .putInt(tableClusters)
-                .array();
-        file.write(pointer, HEADER_REFCOUNT_TABLE_OFFSET);
+        switchOver(sizeBytes);
         file.sync();
+    }
+
+    /** The fields of the header from the size on, which lie in one sector: all of them change, or none. */
+    private void switchOver(long sizeBytes) throws IOException {
+        ByteBuffer fields = ByteBuffer.allocate(HEADER_NB_SNAPSHOTS - HEADER_SIZE);
+        fields.putLong(sizeBytes)
+                .putInt(CRYPT_NONE)
+                .putInt(l1Clusters > 0 ? l1Entries : header.l1Size())
+                .putLong(l1Clusters > 0 ? firstCluster << clusterBits : header.l1TableOffset())
+                .putLong(tableOffset())
+                .putInt(tableClusters);
+        file.write(fields.array(), HEADER_SIZE);
+    }
+
+    private void writeL1() throws IOException {
+        byte[] old = file.read(header.l1TableOffset(), header.l1Size() * L1_ENTRY_BYTES);
+        file.write(Arrays.copyOf(old, l1Clusters << clusterBits), firstCluster << clusterBits);
+    }
+
+    private long tableOffset() {
+        return (firstCluster + l1Clusters) << clusterBits;
     }
 
     /** Nothing refers to what was written so far. */
@@ -113,7 +153,7 @@ final class RefcountRebuild {
     }
 
     private long offsetOfBlock(int ordinal) {
-        return (firstCluster + tableClusters + ordinal) << clusterBits;
+        return tableOffset() + (((long) tableClusters + ordinal) << clusterBits);
     }
 
     private void writeTable() throws IOException {
@@ -121,7 +161,7 @@ final class RefcountRebuild {
         for (int i = 0; i < blocks.size(); i++) {
             table.putLong(blocks.get(i) * REFCOUNT_TABLE_ENTRY_BYTES, offsetOfBlock(i));
         }
-        file.write(table.array(), firstCluster << clusterBits);
+        file.write(table.array(), tableOffset());
     }
 
     private void writeBlock(int block, long offset) throws IOException {

@@ -171,6 +171,47 @@ final class RefcountTable implements AutoCloseable {
         return result;
     }
 
+    /**
+     * Lowers by one the refcounts of many runs of clusters, given in ascending order, with one write for each block. Goes on when
+     * something goes wrong: what is lowered in memory only, or not at all, is a leak in the file.
+     *
+     * @return 0, or the first negative errno
+     */
+    int lower(MetadataFile file, FreedRuns runs) {
+        int firstFailure = 0;
+        int dirtyBlock = -1;
+        int low = 0;
+        int high = 0;
+        for (int i = 0; i < runs.size(); i++) {
+            long end = runs.cluster(i) + runs.count(i);
+            for (long at = runs.cluster(i); at < end; at++) {
+                int block = (int) Math.min(blockIndex(at), Integer.MAX_VALUE);
+                if (block != dirtyBlock && dirtyBlock >= 0) {
+                    int result = writeDirty(file, dirtyBlock, low, high);
+                    firstFailure = firstFailure == 0 ? result : firstFailure;
+                    dirtyBlock = -1;
+                }
+                long address = hasBlock(at) ? load(file, block) : -Errno.EINVAL;
+                long refcount = address < 0 ? address : RefcountEntries.get(address, order, indexInBlock(at));
+                if (refcount <= 0) {
+                    int failure = refcount < 0 ? (int) refcount : -Errno.EINVAL;
+                    firstFailure = firstFailure == 0 ? failure : firstFailure;
+                    continue;
+                }
+                RefcountEntries.set(address, order, indexInBlock(at), refcount - 1);
+                low = dirtyBlock < 0 ? indexInBlock(at) : Math.min(low, indexInBlock(at));
+                high = dirtyBlock < 0 ? indexInBlock(at) : Math.max(high, indexInBlock(at));
+                dirtyBlock = block;
+            }
+        }
+        int result = dirtyBlock < 0 ? 0 : writeDirty(file, dirtyBlock, low, high);
+        return firstFailure == 0 ? result : firstFailure;
+    }
+
+    private int writeDirty(MetadataFile file, int block, int low, int high) {
+        return writeBack(file, block, cache.find(block), low, high - low + 1L, false);
+    }
+
     private void add(long address, int first, long count, int delta) {
         for (int i = 0; i < count; i++) {
             RefcountEntries.set(address, order, first + i, RefcountEntries.get(address, order, first + i) + delta);

@@ -9,7 +9,7 @@ import java.util.Arrays;
 import java.util.Random;
 
 /** Random requests to a disk and to an array beside it; each read must find what the array holds. */
-final class RandomRequests {
+public final class RandomRequests {
     private static final int SECTOR_BYTES = 512;
 
     /** More than a bounce buffer, so that pieces are needed. */
@@ -20,7 +20,7 @@ final class RandomRequests {
     private final String seed;
     private final byte[] model;
 
-    RandomRequests(TestDisk disk, long seed, byte[] model) {
+    public RandomRequests(TestDisk disk, long seed, byte[] model) {
         this.disk = disk;
         this.random = new Random(seed);
         this.seed = "seed " + seed;
@@ -28,11 +28,11 @@ final class RandomRequests {
         System.out.println("RandomRequests " + this.seed);
     }
 
-    byte[] model() {
+    public byte[] model() {
         return model;
     }
 
-    void run(int steps) {
+    public void run(int steps) {
         for (int i = 0; i < steps; i++) {
             step();
         }

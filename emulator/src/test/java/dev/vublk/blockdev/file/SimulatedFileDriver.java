@@ -8,6 +8,7 @@ import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
 import dev.vublk.blockdev.BlockOptions.Locking;
+import dev.vublk.blockdev.ImageType;
 
 /**
  * Opens the real file driver on a file that does not exist: its system calls go to the ring of each loop's context, which
@@ -28,6 +29,7 @@ public final class SimulatedFileDriver {
      */
     public static BlockDriver open(long sizeBytes, CacheMode cacheMode, int directBytes, int memoryBytes) {
         BlockOptions options = BlockOptions.of("simulated")
+                .withType(ImageType.RAW)
                 .withCacheMode(cacheMode)
                 .withEngine(IoEngine.IO_URING)
                 .withLocking(Locking.OFF);

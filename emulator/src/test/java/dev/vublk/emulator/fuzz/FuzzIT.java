@@ -54,4 +54,9 @@ final class FuzzIT {
     void images(byte[] input) {
         FuzzTargets.Images.fuzzerTestOneInput(input);
     }
+
+    @FuzzTest
+    void qcow2(byte[] input) {
+        FuzzTargets.Qcow2.fuzzerTestOneInput(input);
+    }
 }

@@ -58,4 +58,13 @@ final class FuzzTargets {
             DescriptorCount.around(() -> OpenedImage.run(input));
         }
     }
+
+    /** Qcow2 images that somebody else has made. */
+    public static final class Qcow2 {
+        private Qcow2() {}
+
+        public static void fuzzerTestOneInput(byte[] input) {
+            DescriptorCount.around(() -> HostileQcow2.run(input));
+        }
+    }
 }

@@ -41,10 +41,31 @@ final class ConvertCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init") // Set by picocli.
     private CommandSpec spec;
 
-    @Parameters(index = "0", paramLabel = "SOURCE", description = "Image file, block device, or - for standard input.")
+    @Parameters(
+            arity = "1..2",
+            paramLabel = "[SOURCE] TARGET",
+            description =
+                    "Image file, block device, or - for standard input and output. With --from-control TARGET alone.")
+    private List<String> images = new ArrayList<>();
+
+    @Option(
+            names = "--from-control",
+            paramLabel = "PATH",
+            description =
+                    "Read a disk that a running vublk export --control=PATH serves, while its guest goes on: as it is at"
+                            + " this moment. What the guest overwrites meanwhile is copied before.")
+    private @Nullable String control;
+
+    @Option(
+            names = "--disk",
+            paramLabel = "NAME",
+            description =
+                    "Which disk, with --from-control: its image, its socket, or its number from 0 on (default 0).")
+    private String disk = "0";
+
+    /** What is read: a path, or the name of a disk. */
     private String source = "";
 
-    @Parameters(index = "1", paramLabel = "TARGET", description = "Image file, block device, or - for standard output.")
     private String target = "";
 
     @Option(
@@ -212,35 +233,42 @@ final class ConvertCommand implements Callable<Integer> {
     }
 
     private ConversionOptions options() {
+        if (images.size() != (control == null ? 2 : 1)) {
+            throw wrong(
+                    control == null ? "SOURCE and TARGET are needed" : "--from-control: give TARGET and nothing else");
+        }
+        source = control == null ? images.getFirst() : disk;
+        target = images.getLast();
         if (threads < 1) {
             throw wrong("-m: '" + threads + "' is no number of threads");
         }
         if (zeroUnit != 0 && (Long.bitCount(zeroUnit) != 1 || zeroUnit < 512 || zeroUnit > 1 << 20)) {
             throw wrong("-S: " + zeroUnit + " is neither 0 nor a power of two between 512 and 1M");
         }
-        FormatOptions target = new FormatOptions();
+        FormatOptions format = new FormatOptions();
         try {
-            formatOptions.forEach(target::parse);
+            formatOptions.forEach(format::parse);
         } catch (IllegalArgumentException e) {
             throw wrong("-o: " + e.getMessage());
         }
-        String format = targetFormat();
-        Compression compression = compression(target);
+        String formatName = targetFormat();
+        Compression compression = compression(format);
         if (backing != null) {
-            target.putIfAbsent("backing_file", backing);
+            format.putIfAbsent("backing_file", backing);
         }
         if (backingFormat != null) {
-            target.putIfAbsent("backing_fmt", backingFormat);
+            format.putIfAbsent("backing_fmt", backingFormat);
         }
-        checkCombinations(format, compression);
+        checkCombinations(formatName, compression);
         return new ConversionOptions(
                 source,
+                control,
                 sourceType(),
                 snapshot,
                 forceShare,
-                this.target,
-                format,
                 target,
+                formatName,
+                format,
                 compression,
                 threads,
                 (int) zeroUnit,
@@ -304,6 +332,9 @@ final class ConvertCommand implements Callable<Integer> {
         }
         if (backing != null && !format.equals("qcow2")) {
             throw wrong("-B: only qcow2 images have backing files: give -O qcow2");
+        }
+        if (control != null && (resume || snapshot != null)) {
+            throw wrong("--from-control: a disk in use has its state of this moment only: neither --resume nor -l");
         }
         if (resume && (!format.equals("raw") || compression != null || target.equals("-") || source.equals("-"))) {
             throw wrong("--resume works for raw targets that are files or devices, and not for streams");

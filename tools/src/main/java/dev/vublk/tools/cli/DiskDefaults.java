@@ -5,6 +5,7 @@ import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
 import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.blockdev.DiskLifetime;
+import dev.vublk.blockdev.ImageType;
 import dev.vublk.emulator.virtioblk.DiskGeometry;
 import java.util.EnumSet;
 import java.util.List;
@@ -38,6 +39,31 @@ final class DiskDefaults {
             names = {"-r", "--read-only"},
             description = "Guests may only read.")
     boolean readOnly;
+
+    @Option(
+            names = "--format",
+            paramLabel = "raw|qcow2|auto",
+            converter = FormatConverter.class,
+            description =
+                    "What the image's file is: the disk itself, or QEMU's qcow2; auto (default) looks at its first bytes, and then"
+                            + " lets no guest write others there that would make a raw disk look like another format.")
+    ImageType format = ImageType.AUTO;
+
+    @Option(
+            names = "--snapshot",
+            paramLabel = "ID|NAME",
+            description = "Serve an internal snapshot of a qcow2 image; needs --read-only.")
+    @Nullable
+    String snapshot;
+
+    @Option(
+            names = "--l2-cache-size",
+            paramLabel = "SIZE",
+            converter = SizeConverter.class,
+            description =
+                    "Memory for each qcow2 image's tables (default 32M, enough for 256 GiB in clusters of 64 KiB; less is used"
+                            + " where less is needed).")
+    long l2CacheSize;
 
     @Option(
             names = "--cache",
@@ -283,6 +309,14 @@ final class DiskDefaults {
             }
             throw new TypeConversionException("'" + value + "' is no wear such as normal:1:2: spare blocks "
                     + String.join(", ", SPARE_BLOCKS) + ", then twice 0 to 11; or auto, off");
+        }
+    }
+
+    /** {@code raw}, {@code qcow2}, {@code auto}. */
+    static final class FormatConverter implements ITypeConverter<ImageType> {
+        @Override
+        public ImageType convert(String value) {
+            return oneOf(ImageType.class, value);
         }
     }
 

@@ -9,6 +9,7 @@ import dev.vublk.tools.cli.DiskDefaults.CacheModeConverter;
 import dev.vublk.tools.cli.DiskDefaults.Discard;
 import dev.vublk.tools.cli.DiskDefaults.DiscardConverter;
 import dev.vublk.tools.cli.DiskDefaults.EngineConverter;
+import dev.vublk.tools.cli.DiskDefaults.FormatConverter;
 import dev.vublk.tools.cli.DiskDefaults.GeometryConverter;
 import dev.vublk.tools.cli.DiskDefaults.LifetimeConverter;
 import dev.vublk.tools.cli.DiskDefaults.LockingConverter;
@@ -72,6 +73,9 @@ final class DiskSpec {
             "seg-max",
             "max-ranges",
             "block-size",
+            "format",
+            "snapshot",
+            "l2-cache-size",
             "read-only",
             "share-rw",
             "force-share",
@@ -122,6 +126,9 @@ final class DiskSpec {
         copy.queueSize = from.queueSize;
         copy.packed = from.packed;
         copy.readOnly = from.readOnly;
+        copy.format = from.format;
+        copy.snapshot = from.snapshot;
+        copy.l2CacheSize = from.l2CacheSize;
         copy.cache = from.cache;
         copy.engine = from.engine;
         copy.serial = from.serial;
@@ -229,6 +236,9 @@ final class DiskSpec {
             case "share-rw" -> values.shareRw = onOff.convert(value).isOn();
             case "force-share" -> values.forceShare = onOff.convert(value).isOn();
             case "locking" -> values.locking = new LockingConverter().convert(value);
+            case "format" -> values.format = new FormatConverter().convert(value);
+            case "snapshot" -> values.snapshot = value;
+            case "l2-cache-size" -> values.l2CacheSize = new SizeConverter().convert(value);
             case "cache" -> values.cache = new CacheModeConverter().convert(value);
             case "engine" -> values.engine = new EngineConverter().convert(value);
             case "discard" -> values.discard = new DiscardConverter().convert(value);
@@ -277,6 +287,9 @@ final class DiskSpec {
         if (values.forceShare && !values.readOnly) {
             throw refused("force-share", "is only safe for reading: add " + (ofKeys ? "read-only=on" : "--read-only"));
         }
+        if (values.snapshot != null && !values.readOnly) {
+            throw refused("snapshot", "can only be read: add " + (ofKeys ? "read-only=on" : "--read-only"));
+        }
         if (values.clients > 1 && !values.readOnly && !values.shareRw) {
             // As QEMU's share-rw: several guests on one file system destroy it, unless they know of each other.
             throw refused(
@@ -289,6 +302,9 @@ final class DiskSpec {
         return new DiskConfig(
                 BlockOptions.of(image)
                         .withReadOnly(values.readOnly)
+                        .withType(values.format)
+                        .withSnapshot(values.snapshot)
+                        .withL2CacheBytes(values.l2CacheSize)
                         .withCacheMode(values.cache)
                         .withEngine(values.engine)
                         .withDiscard(values.discard == Discard.UNMAP)

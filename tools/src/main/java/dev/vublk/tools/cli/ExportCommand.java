@@ -74,6 +74,9 @@ final class ExportCommand implements Callable<Integer> {
     private final RuntimeOptions runtime = new RuntimeOptions();
 
     @Mixin
+    private final ControlOptions control = new ControlOptions();
+
+    @Mixin
     private final LogOptions log = new LogOptions();
 
     private ExportCommand() {}
@@ -81,7 +84,7 @@ final class ExportCommand implements Callable<Integer> {
     @Override
     public Integer call() throws Exception {
         log.apply();
-        return new Server(spec.commandLine().getOut()).serve(configure());
+        return new Server(spec.commandLine().getOut(), control).serve(configure());
     }
 
     /** What is to be run. Throws {@link ParameterException} with a line for the user. */

@@ -1,24 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.tools.cli;
 
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.SerializationFeature;
 import dev.vublk.blockdev.BlockDriver;
 import dev.vublk.blockdev.BlockDrivers;
 import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.DiskLifetime;
+import dev.vublk.blockdev.ImageType;
 import dev.vublk.blockdev.file.FileProbe;
 import dev.vublk.blockdev.file.ImageFormat;
 import dev.vublk.blockdev.file.ImageInfo;
 import dev.vublk.blockdev.nullblk.NullBlockDriver;
+import dev.vublk.tools.image.ImageDescription;
+import dev.vublk.tools.image.InfoReport;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -29,9 +32,10 @@ import picocli.CommandLine.Spec;
         name = "info",
         mixinStandardHelpOptions = true,
         description = {
-            "Tell what a disk image or block device is: size, space taken, block sizes, direct I/O, discards.",
+            "Tell what a disk image or block device is: format, size, space taken; of a raw one block sizes, direct I/O and"
+                    + " discards; of a qcow2 one its backing file, snapshots, bitmaps and features.",
             "",
-            "The image is opened read-only and not locked, so it may be in use."
+            "The image is opened read-only. A raw one may be in use; a qcow2 one with --force-share only."
         })
 final class InfoCommand implements Callable<Integer> {
     @Spec
@@ -41,8 +45,23 @@ final class InfoCommand implements Callable<Integer> {
     @Parameters(paramLabel = "IMAGE", description = "Image file or block device.")
     private String image = "";
 
-    @Option(names = "--json", description = "Print JSON: sizes in bytes.")
-    private boolean json;
+    @Option(
+            names = {"-f", "--format"},
+            paramLabel = "raw|qcow2|auto",
+            converter = ImageTypeConverter.class,
+            description = "Format of the image (default auto: as it looks).")
+    private ImageType type = ImageType.AUTO;
+
+    @Option(names = "--backing-chain", description = "Tell of the backing file, and of its backing file, as well.")
+    private boolean backingChain;
+
+    @Option(
+            names = {"-U", "--force-share"},
+            description = "Look at an image that is in use.")
+    private boolean forceShare;
+
+    @Mixin
+    private final ReportOptions report = new ReportOptions();
 
     private InfoCommand() {}
 
@@ -51,16 +70,44 @@ final class InfoCommand implements Callable<Integer> {
         boolean nullDisk = image.startsWith(NullBlockDriver.PREFIX);
         ImageInfo info = nullDisk ? inspectNull(image) : FileProbe.inspect(image);
         PrintWriter out = spec.commandLine().getOut();
-        if (json) {
-            out.println(new ObjectMapper()
-                    .enable(SerializationFeature.INDENT_OUTPUT)
-                    .writeValueAsString(asMap(info, nullDisk)));
+        boolean isQcow2 = type == ImageType.QCOW2 || (type == ImageType.AUTO && info.format() == ImageFormat.QCOW2);
+        if (backingChain) {
+            tell(ImageDescription.chain(image, type, forceShare), out);
+        } else if (isQcow2) {
+            tell(ImageDescription.of(image, ImageType.QCOW2, forceShare), out);
+        } else if (report.isJson()) {
+            ReportOptions.print(asMap(info, nullDisk), out);
         } else {
             print(info, nullDisk, out);
         }
         out.flush();
-        warn(info);
+        if (!isQcow2) {
+            warn(info);
+        }
         return 0;
+    }
+
+    private void tell(ImageDescription description, PrintWriter out) throws IOException {
+        InfoReport info = InfoReport.of(description);
+        if (report.isJson()) {
+            ReportOptions.print(info.asMap(), out);
+        } else {
+            info.lines().forEach(out::println);
+        }
+    }
+
+    private void tell(List<ImageDescription> chain, PrintWriter out) throws IOException {
+        if (report.isJson()) {
+            ReportOptions.print(
+                    chain.stream().map(each -> InfoReport.of(each).asMap()).toList(), out);
+            return;
+        }
+        String separator = "";
+        for (ImageDescription description : chain) {
+            out.print(separator);
+            tell(description, out);
+            separator = System.lineSeparator();
+        }
     }
 
     /** A disk that stores nothing has no file to be looked at, but limits like any other. */
@@ -115,6 +162,7 @@ final class InfoCommand implements Callable<Integer> {
         map.put("kind", kind(info, nullDisk));
         map.put("virtual-size", info.sizeBytes());
         map.put("actual-size", info.allocatedBytes());
+        map.put("dirty-flag", false);
         map.put("logical-block-size", info.logicalBlockBytes());
         map.put("physical-block-size", info.physicalBlockBytes());
         map.put("min-io-size", info.minIoBytes());

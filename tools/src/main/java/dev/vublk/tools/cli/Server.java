@@ -5,6 +5,7 @@ import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.emulator.DiskConfig;
 import dev.vublk.emulator.Emulator;
 import dev.vublk.emulator.EmulatorConfig;
+import dev.vublk.tools.control.ControlServer;
 import java.io.IOException;
 import java.io.InterruptedIOException;
 import java.io.PrintWriter;
@@ -28,6 +29,7 @@ final class Server {
     private static final String RESIZE_SIGNAL = "HUP";
 
     private final PrintWriter out;
+    private final ControlOptions control;
     private final IntConsumer halt;
     private final CompletableFuture<Void> toldToStop = new CompletableFuture<>();
 
@@ -39,13 +41,14 @@ final class Server {
         STOP
     }
 
-    Server(PrintWriter out) {
-        this(out, Runtime.getRuntime()::halt);
+    Server(PrintWriter out, ControlOptions control) {
+        this(out, control, Runtime.getRuntime()::halt);
     }
 
     /** {@code halt} ends the process with that status, at once. */
-    Server(PrintWriter out, IntConsumer halt) {
+    Server(PrintWriter out, ControlOptions control, IntConsumer halt) {
         this.out = out;
+        this.control = control;
         this.halt = halt;
     }
 
@@ -56,20 +59,17 @@ final class Server {
                 .map(name -> Signal.handle(new Signal(name), signal -> onSignal(signal.getNumber())))
                 .toList();
         SignalHandler beforeResize = Signal.handle(new Signal(RESIZE_SIGNAL), signal -> events.add(Event.RESIZE));
-        try (Emulator emulator = new Emulator(config)) {
+        try (Emulator emulator = control.newEmulator(config)) {
             emulator.start();
             Signal.handle(new Signal(DUMP_SIGNAL), signal -> System.err.print(emulator.dump()));
-            List<BlockLimits> limits = emulator.diskLimits();
-            for (int i = 0; i < limits.size(); i++) {
-                out.println(readyLine(config.disks().get(i), limits.get(i)));
+            ControlServer socket = control.listen(emulator, config);
+            try {
+                serveUntilTold(emulator, config);
+            } finally {
+                if (socket != null) {
+                    socket.close();
+                }
             }
-            out.flush();
-            CompletableFuture<Object> ended = CompletableFuture.anyOf(toldToStop, emulator.served())
-                    .whenComplete((nothing, failure) -> events.add(Event.STOP));
-            while (events.take() == Event.RESIZE) {
-                resize(emulator, config);
-            }
-            ended.join();
         } catch (CompletionException e) {
             throw new IOException("serving has ended: " + e.getCause(), e);
         } catch (InterruptedException e) {
@@ -82,6 +82,20 @@ final class Server {
             }
         }
         return 0;
+    }
+
+    private void serveUntilTold(Emulator emulator, EmulatorConfig config) throws InterruptedException {
+        List<BlockLimits> limits = emulator.diskLimits();
+        for (int i = 0; i < limits.size(); i++) {
+            out.println(readyLine(config.disks().get(i), limits.get(i)));
+        }
+        out.flush();
+        CompletableFuture<Object> ended = CompletableFuture.anyOf(toldToStop, emulator.served())
+                .whenComplete((nothing, failure) -> events.add(Event.STOP));
+        while (events.take() == Event.RESIZE) {
+            resize(emulator, config);
+        }
+        ended.join();
     }
 
     /** One line for each disk that has grown. */

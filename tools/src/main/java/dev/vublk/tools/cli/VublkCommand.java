@@ -36,8 +36,14 @@ import picocli.CommandLine.TypeConversionException;
         description = "Serves disks to virtual machines over vhost-user.",
         subcommands = {
             ExportCommand.class,
+            CreateCommand.class,
             InfoCommand.class,
+            CheckCommand.class,
             ConvertCommand.class,
+            MapCommand.class,
+            CompareCommand.class,
+            ResizeCommand.class,
+            SnapshotCommand.class,
             BenchCommand.class,
             CompletionCommand.class
         },
@@ -89,6 +95,8 @@ public final class VublkCommand implements Callable<Integer> {
         CommandLine line = new CommandLine(root);
         line.setCaseInsensitiveEnumValuesAllowed(true);
         line.setAbbreviatedOptionsAllowed(false);
+        // Its size may begin with a minus.
+        requireNonNull(line.getSubcommands().get("resize")).setUnmatchedOptionsArePositionalParams(true);
         line.setUsageHelpWidth(HELP_WIDTH);
         line.setUsageHelpAutoWidth(true);
         line.setExecutionStrategy(VublkCommand::run);
@@ -115,7 +123,8 @@ public final class VublkCommand implements Callable<Integer> {
             throw new ParameterException(spec.commandLine(), "--blk-file needs one of --socket-path PATH and --fd N");
         }
         log.apply();
-        return new Server(spec.commandLine().getOut()).serve(new RuntimeOptions().configure(List.of(disk(blkFile))));
+        return new Server(spec.commandLine().getOut(), new ControlOptions())
+                .serve(new RuntimeOptions().configure(List.of(disk(blkFile))));
     }
 
     private DiskConfig disk(String image) {

@@ -100,7 +100,10 @@ public final class Conversion {
     private void checkTarget() throws IOException {
         Path source = Path.of(options.source());
         Path target = Path.of(options.target());
-        if (Files.exists(source) && Files.exists(target) && Files.isSameFile(source, target)) {
+        if (options.control() == null
+                && Files.exists(source)
+                && Files.exists(target)
+                && Files.isSameFile(source, target)) {
             throw new IOException(options.target() + ": is the source itself");
         }
     }

@@ -8,6 +8,7 @@ import org.jspecify.annotations.Nullable;
  * What is to be converted into what, as the user asked for it; not checked against what there is.
  *
  * @param source path of an image or device, or {@code -}
+ * @param control socket of a running export that has the source as one of its disks; null when it is a file
  * @param sourceType its format
  * @param snapshot internal snapshot of the source to be read; null for its present state
  * @param forceShare whether the source is read without regard to anybody's locks
@@ -26,6 +27,7 @@ import org.jspecify.annotations.Nullable;
  */
 public record ConversionOptions(
         String source,
+        @Nullable String control,
         ImageType sourceType,
         @Nullable String snapshot,
         boolean forceShare,

@@ -8,6 +8,7 @@ import dev.vublk.blockdev.qcow2.Qcow2Header;
 import dev.vublk.tools.cli.SizeConverter;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.util.HashSet;
 import java.util.Set;
 
 /** From options of qcow2 to the header of an image that has no content yet. Any thread. */
@@ -24,14 +25,18 @@ final class Qcow2Options {
 
     private static final int CLUSTER_BITS = 16;
 
-    /** With subclusters QEMU makes clusters of 128 KiB, whose subclusters are of 4 KiB. */
-    private static final int CLUSTER_BITS_EXTENDED = 17;
-
     private Qcow2Options() {}
 
     /** Throws {@link IllegalArgumentException} with a line for the user. */
     static Qcow2Header header(FormatOptions options) {
-        options.checkKeys("qcow2", KEYS);
+        return header(options, Set.of());
+    }
+
+    /** The same, for somebody who knows more keys than these. */
+    static Qcow2Header header(FormatOptions options, Set<String> moreKeys) {
+        Set<String> keys = new HashSet<>(KEYS);
+        keys.addAll(moreKeys);
+        options.checkKeys("qcow2", keys);
         boolean extended = options.isOn("extended_l2");
         int version = version(options.value("compat", "1.1"));
         int clusterBits = clusterBits(options, extended);
@@ -68,7 +73,7 @@ final class Qcow2Options {
     private static int clusterBits(FormatOptions options, boolean extended) {
         String text = options.value("cluster_size");
         if (text == null) {
-            return extended ? CLUSTER_BITS_EXTENDED : CLUSTER_BITS;
+            return CLUSTER_BITS;
         }
         long bytes = new SizeConverter().convert(text);
         int bits = Long.numberOfTrailingZeros(bytes);

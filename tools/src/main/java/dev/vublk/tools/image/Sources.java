@@ -18,6 +18,9 @@ final class Sources {
     static ImageSource open(
             ConversionOptions options, int chunkBytes, int unitBytes, long startBytes, BrokenSectors broken)
             throws IOException {
+        if (options.control() != null) {
+            return ControlSource.open(options.control(), options.source(), chunkBytes, unitBytes);
+        }
         if (options.source().equals("-")
                 || (options.sourceType() == ImageType.AUTO && isCompressed(options.source()))) {
             return StreamSource.open(options.source(), options.sourceType() == ImageType.AUTO, chunkBytes, unitBytes);

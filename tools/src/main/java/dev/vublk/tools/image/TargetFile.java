@@ -4,6 +4,7 @@ package dev.vublk.tools.image;
 import dev.vublk.blockdev.file.OfflineFile;
 import java.io.IOException;
 import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -154,6 +155,27 @@ final class TargetFile implements AutoCloseable {
     void commit() throws IOException {
         file.sync();
         Files.move(temporary, path, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        committed = true;
+        StableFiles.syncDirectoryOf(path);
+    }
+
+    /** The same, unless something has that name already: then nothing changes. */
+    void commitNew() throws IOException {
+        file.sync();
+        try {
+            // Unlike a rename, a link fails when the name is taken.
+            Files.createLink(path, temporary);
+        } catch (FileAlreadyExistsException e) {
+            throw new IOException(path + ": exists already; --force replaces it", e);
+        } catch (UnsupportedOperationException | FileSystemException e) {
+            // A file system without links: somebody who takes the name this very moment loses it.
+            if (Files.exists(path)) {
+                throw new IOException(path + ": exists already; --force replaces it", e);
+            }
+            commit();
+            return;
+        }
+        Files.delete(temporary);
         committed = true;
         StableFiles.syncDirectoryOf(path);
     }

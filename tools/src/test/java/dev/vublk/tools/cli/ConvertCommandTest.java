@@ -193,6 +193,75 @@ class ConvertCommandTest {
         assertClean("b.qcow2");
     }
 
+    /** An image of {@code a.img} that qemu-img has made. */
+    private void createSource(String kind) throws Exception {
+        randomImage("a.img");
+        List<String> command = new ArrayList<>(List.of("qemu-img", "convert", "-f", "raw", "-O", "qcow2"));
+        switch (kind) {
+            case "zlib", "zstd" -> command.addAll(List.of("-c", "-o", "compression_type=" + kind));
+            case "backing" -> {
+                Files.copy(directory.resolve("a.img"), directory.resolve("base.img"));
+                RandomImage.change(directory.resolve("base.img"), random, 4);
+                command.addAll(List.of("-B", "base.img", "-F", "raw"));
+            }
+            default -> command.addAll(List.of("-o", kind));
+        }
+        command.addAll(List.of(path("a.img"), path("a.qcow2")));
+        HostCommand.run(command.toArray(String[]::new));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"cluster_size=64k", "cluster_size=512", "extended_l2=on", "zlib", "zstd", "backing"})
+    void shouldReadQcow2(String kind) throws Exception {
+        createSource(kind);
+        convertWell("-f", "qcow2", path("a.qcow2"), path("b.img"));
+        assertSame("a.qcow2", "qcow2", "b.img", "raw");
+        convertWell("-f", "qcow2", "-O", "qcow2", path("a.qcow2"), path("b.qcow2"));
+        assertSame("a.qcow2", "qcow2", "b.qcow2", "qcow2");
+        assertClean("b.qcow2");
+        convertWell("-c", "-O", "qcow2", path("a.qcow2"), path("c.qcow2"));
+        assertSame("a.qcow2", "qcow2", "c.qcow2", "qcow2");
+        assertClean("c.qcow2");
+    }
+
+    @Test
+    void shouldReadAnInternalSnapshot() throws Exception {
+        createSource("cluster_size=64k");
+        HostCommand.run("qemu-img", "snapshot", "-c", "before", path("a.qcow2"));
+        HostCommand.run("qemu-io", "-f", "qcow2", "-c", "write -P 7 0 512", path("a.qcow2"));
+        convertWell("-l", "before", "-f", "qcow2", path("a.qcow2"), path("b.img"));
+        assertSame("a.img", "raw", "b.img", "raw");
+    }
+
+    @Test
+    void shouldRefuseABackingFileThatIsMissingOrItself() throws Exception {
+        createSource("backing");
+        Files.delete(directory.resolve("base.img"));
+        assertThat(convertBadly(path("a.qcow2"), path("b.img")).err()).contains("base.img");
+        HostCommand.run("qemu-img", "rebase", "-u", "-b", "a.qcow2", "-F", "qcow2", path("a.qcow2"));
+        convertBadly(path("a.qcow2"), path("b.img"));
+        assertFiles("a.img", "a.qcow2");
+    }
+
+    @Test
+    void shouldNeverReplaceABackingFileOfItsSource() throws Exception {
+        createSource("backing");
+        byte[] before = Files.readAllBytes(directory.resolve("base.img"));
+        convertBadly(path("a.qcow2"), path("base.img"));
+        assertThat(Files.readAllBytes(directory.resolve("base.img"))).isEqualTo(before);
+        assertFiles("a.img", "a.qcow2", "base.img");
+    }
+
+    @Test
+    void shouldFailInOneLineWhereAnImageIsCutOff() throws Exception {
+        createSource("zlib");
+        HostCommand.run(
+                "truncate", "-s", String.valueOf(Files.size(directory.resolve("a.qcow2")) / 3), path("a.qcow2"));
+        CapturedRun run = convertBadly("-f", "qcow2", path("a.qcow2"), path("b.img"));
+        assertThat(run.err()).startsWith("vublk: " + path("a.qcow2") + ": ");
+        assertFiles("a.img", "a.qcow2");
+    }
+
     @ParameterizedTest
     @ValueSource(strings = {"gzip", "zstd"})
     void shouldMakeStreamsThatTheirProgramsUnpack(String program) throws Exception {

@@ -9,6 +9,7 @@ import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockOptions.IoEngine;
 import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.blockdev.DiskLifetime;
+import dev.vublk.blockdev.ImageType;
 import dev.vublk.blockdev.ZoneOptions;
 import dev.vublk.emulator.DiskConfig;
 import dev.vublk.emulator.virtioblk.DiskGeometry;
@@ -41,12 +42,16 @@ class DiskSpecTest {
                 + "queues=3,queue-size=256,packed=off,seg-max=254,max-ranges=16,block-size=4K,read-only=on,share-rw=on,"
                 + "force-share=on,locking=off,cache=none,engine=threads,discard=ignore,write-zeroes=off,"
                 + "secure-erase=on,geometry=65535/255/63,lifetime=warning:11:0,zone-size=1M,zone-capacity=960K,"
-                + "conventional-zones=2,max-open-zones=3,max-active-zones=4,zone-metadata=z");
+                + "conventional-zones=2,max-open-zones=3,max-active-zones=4,zone-metadata=z,format=qcow2,snapshot=s1,"
+                + "l2-cache-size=8M");
 
         assertThat(disk)
                 .isEqualTo(new DiskConfig(
                         BlockOptions.of("a.img")
                                 .withReadOnly(true)
+                                .withType(ImageType.QCOW2)
+                                .withSnapshot("s1")
+                                .withL2CacheBytes(8 << 20)
                                 .withCacheMode(CacheMode.NONE)
                                 .withEngine(IoEngine.THREADS)
                                 .withDiscard(false)
@@ -217,6 +222,8 @@ class DiskSpecTest {
                 "image=a,socket=s,block-size=128K | block-size: '131072' is no power of two from 512 to 65536",
                 "image=a,socket=s,block-size=x | block-size: 'x' is no size such as 512, 4K or 64MiB",
                 "image=a,socket=s,read-only=yes | read-only: 'yes' is neither on nor off",
+                "image=a,socket=s,format=vmdk | format: 'vmdk' is none of [raw, qcow2, auto]",
+                "image=a,socket=s,snapshot=1 | snapshot: can only be read: add read-only=on",
                 "image=a,socket=s,locking=1 | locking: '1' is none of [on, deferred, off]",
                 "image=a,socket=s,discard=maybe | discard: 'maybe' is neither unmap nor ignore",
                 "image=a,socket=s,cache=fast | cache: 'fast' is none of [none, writeback, writethrough, directsync, unsafe]",
@@ -259,7 +266,7 @@ class DiskSpecTest {
                 assertThat(e).hasMessageStartingWith("--" + key + ": ").hasMessageNotContaining("no such key");
             }
         }
-        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(35);
+        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(38);
     }
 
     @Test

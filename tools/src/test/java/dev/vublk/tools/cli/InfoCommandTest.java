@@ -87,7 +87,7 @@ class InfoCommandTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"514649fb, qcow2", "4b444d56, vmdk", "4c554b53babe, luks"})
+    @CsvSource({"51454400, qed", "4b444d56, vmdk", "4c554b53babe, luks"})
     void shouldWarnOfOtherFormats(String magicHex, String format) throws IOException {
         Path image = image(magicHex, 4096);
 

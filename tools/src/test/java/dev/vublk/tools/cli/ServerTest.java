@@ -15,7 +15,7 @@ import org.junit.jupiter.api.Test;
 
 class ServerTest {
     private final List<Integer> halts = new ArrayList<>();
-    private final Server server = new Server(new PrintWriter(new StringWriter()), halts::add);
+    private final Server server = new Server(new PrintWriter(new StringWriter()), new ControlOptions(), halts::add);
 
     @Test
     void shouldStopInOrderOnTheFirstSignal() {

@@ -63,6 +63,11 @@ final class BlockingMetadataFile implements MetadataFile {
     }
 
     @Override
+    public int writev(long offsetBytes, long iovAddress, int iovCount, long lengthBytes, boolean stable) {
+        throw new IllegalStateException("no guest is there yet");
+    }
+
+    @Override
     public int writeZeroes(long offsetBytes, long lengthBytes) {
         int result = PosixFile.fallocate(fd, PUNCH_HOLE, offsetBytes, lengthBytes);
         return Errno.isUnsupported(result) ? writeZeroBytes(offsetBytes, lengthBytes) : result;

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.blockdev.qcow2;
+
+import dev.vublk.blockdev.file.RangeLock;
+import dev.vublk.blockdev.linux.Errno;
+import dev.vublk.blockdev.linux.Iovec;
+import dev.vublk.blockdev.linux.NativeMemory;
+
+/**
+ * Discards and zeroes on one loop: whole clusters by their entries, what is left at the edges by writing zeroes. Runs on that loop.
+ *
+ * <p>A discarded range reads as zeroes. Where entries cannot say so (version 2) and a backing file would show through, nothing is
+ * discarded, and zeroes are written as data.
+ */
+final class ImageEraser {
+    private final WritableImage image;
+    private final EntryRules rules;
+    private final MetadataFile file;
+    private final MetadataFile data;
+    private final ImageWriter writer;
+    private final RequestEpochs.Counter requests;
+    private final L2Cache cache;
+    private final int clusterBits;
+    private final long clusterMask;
+    private final boolean hasDataFile;
+
+    ImageEraser(
+            WritableImage image,
+            EntryRules rules,
+            MetadataFile file,
+            MetadataFile data,
+            ImageWriter writer,
+            RequestEpochs.Counter requests) {
+        this.image = image;
+        this.rules = rules;
+        this.file = file;
+        this.data = data;
+        this.writer = writer;
+        this.requests = requests;
+        this.cache = image.cache;
+        this.clusterBits = image.header.clusterBits();
+        this.clusterMask = image.header.clusterBytes() - 1L;
+        this.hasDataFile = image.header.hasDataFile();
+    }
+
+    /** Discards the whole clusters of a range; as {@code BlockChannel.discard}. */
+    int discard(long offsetBytes, long lengthBytes) {
+        if (!image.discards()) {
+            return 0;
+        }
+        long start = (offsetBytes + clusterMask) & ~clusterMask;
+        long end = clusterEnd(offsetBytes + lengthBytes);
+        if (start >= end || (!rules.canZero() && rules.reachesBacking(start))) {
+            return 0;
+        }
+        int result = inEpoch(start, end, true);
+        if (result == 0 && image.isFreedFull()) {
+            result = writer.flush();
+        }
+        return result;
+    }
+
+    /** Makes a range read as zeroes; as {@code BlockChannel.writeZeroes}. */
+    int writeZeroes(long offsetBytes, long lengthBytes, boolean mayUnmap, boolean fua) {
+        int result = inEpoch(offsetBytes, offsetBytes + lengthBytes, mayUnmap && image.discards());
+        return result == 0 && (fua || image.isFreedFull()) ? writer.flush() : result;
+    }
+
+    /** The end of the last whole cluster; the disk's last cluster is whole however short it is. */
+    private long clusterEnd(long end) {
+        return end == image.sizeBytes() ? end : end & ~clusterMask;
+    }
+
+    private int inEpoch(long start, long end, boolean unmap) {
+        int result = image.begin(file);
+        if (result < 0) {
+            return result;
+        }
+        long epoch = requests.enter();
+        WriteSlot slot = writer.acquireSlot();
+        try {
+            return erase(slot, start, end, unmap);
+        } finally {
+            writer.releaseSlot(slot);
+            requests.exit(epoch);
+        }
+    }
+
+    private int erase(WriteSlot slot, long start, long end, boolean unmap) {
+        long wholeEnd = clusterEnd(end);
+        for (long at = start; at < end; ) {
+            long step;
+            boolean whole = (at & clusterMask) == 0 && at < wholeEnd;
+            if (whole && (rules.canZero() || (unmap && !rules.reachesBacking(at)))) {
+                step = eraseClusters(slot, at, wholeEnd - at, unmap);
+            } else {
+                step = Math.min(end - at, clusterMask + 1 - (at & clusterMask));
+                int result = writePart(slot, at, step);
+                step = result < 0 ? result : step;
+            }
+            if (step < 0) {
+                return (int) step;
+            }
+            at += step;
+        }
+        return 0;
+    }
+
+    /** How many bytes were done, which may reach behind the disk's end, or a negative errno. */
+    private long eraseClusters(WriteSlot slot, long at, long mostBytes, boolean unmap) {
+        int l1Index = cache.l1Index(at);
+        if (image.l1.tableOffset(l1Index) == 0 && !rules.reachesBacking(at)) {
+            return cache.tableEnd(at) - at; // Zeroes as it is. A data file that is raw has them too.
+        }
+        long clusters = Math.min((mostBytes + clusterMask) >>> clusterBits, writer.sliceBytesFrom(at) >>> clusterBits);
+        long bytes = clusters << clusterBits;
+        RangeLock.Range range = image.clusters.acquire(file.queue(), at, at + bytes, true);
+        try {
+            L2Slice slice = null;
+            int result = image.ownTable(file, l1Index);
+            while (result == 0 && (slice = cache.pin(at)) == null) {
+                result = cache.load(file, at);
+            }
+            if (slice == null) {
+                return result;
+            }
+            try {
+                result = writer.makeReady(slot, slice, at);
+                if (result == 0) {
+                    result = change(slot, slice, at, (int) clusters, unmap);
+                }
+                return result < 0 ? result : bytes;
+            } finally {
+                cache.unpin(slice);
+            }
+        } finally {
+            image.clusters.release(range);
+        }
+    }
+
+    private int change(WriteSlot slot, L2Slice slice, long at, int count, boolean unmap) {
+        int words = slice.wordsPerEntry();
+        int index = cache.entryIndex(at);
+        slot.change.begin(index, count, words);
+        slot.reserveOldWords(count * words);
+        boolean changed = false;
+        for (int i = 0; i < count; i++) {
+            slice.read(index + i, slot.entry);
+            long old = slot.entry.entry;
+            long oldBitmap = slot.entry.bitmap;
+            rules.zero(slot.entry, at + ((long) i << clusterBits), unmap);
+            long now = slot.entry.entry;
+            changed |= now != old || slot.entry.bitmap != oldBitmap;
+            slot.change.words()[i * words] = now;
+            if (words > 1) {
+                slot.change.words()[i * words + 1] = slot.entry.bitmap;
+            }
+            // A cluster that stays is not freed.
+            slot.oldWords[i * words] = EntryRules.namesSame(old, now) ? 0 : old;
+        }
+        if (!changed) {
+            return 0;
+        }
+        int result = 0;
+        long bytes = Math.min((long) count << clusterBits, image.sizeBytes() - at);
+        if (image.header.hasRawDataFile()) {
+            result = data.writeZeroes(at, bytes);
+        }
+        if (result == 0) {
+            result = L2Commit.commit(image, file, slice, slot.change);
+        }
+        if (result < 0) {
+            return result;
+        }
+        writer.freeOld(slot, count, words, unmap);
+        if (hasDataFile && !image.header.hasRawDataFile() && unmap) {
+            result = data.discard(at, bytes);
+        }
+        return result;
+    }
+
+    /** Writes zeroes over a part of a cluster, unless there are zeroes already. */
+    private int writePart(WriteSlot slot, long at, long bytes) {
+        L2Slice slice;
+        while ((slice = cache.find(at)) == null && image.l1.tableOffset(cache.l1Index(at)) != 0) {
+            int result = cache.load(file, at);
+            if (result < 0) {
+                return result;
+            }
+        }
+        slot.entry.entry = 0;
+        slot.entry.bitmap = 0;
+        if (slice != null) {
+            slice.read(cache.entryIndex(at), slot.entry);
+        }
+        if (rules.isZero(slot.entry, at, at + bytes)) {
+            return 0;
+        }
+        long iov = NativeMemory.allocate(Iovec.SIZE_BYTES);
+        if (iov == 0) {
+            return -Errno.ENOMEM;
+        }
+        try {
+            Iovec.set(iov, Zeroes.ADDRESS, bytes);
+            return writer.writePieces(slot, at, iov, 1, bytes);
+        } finally {
+            NativeMemory.free(iov);
+        }
+    }
+
+    /** A cluster of zeroes for every image, made when the first one needs it; only ever read. */
+    private static final class Zeroes {
+        static final long ADDRESS = NativeMemory.allocateZeroed(1L << Qcow2Layout.CLUSTER_BITS_MAX);
+    }
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.vublk.blockdev.qcow2;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.vublk.blockdev.qcow2.WriteWorld.DataFile;
+import dev.vublk.blockdev.qcow2.WriteWorld.Kind;
+import dev.vublk.blockdev.testing.Crew;
+import dev.vublk.blockdev.testing.Shell;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Random requests, while the process is killed and the power is cut again and again: as far as the file can tell. */
+class ImageWriterCrashTest {
+    private static final Kind PLAIN = new Kind("cluster_size=4096", 2 << 20, false, true);
+    private static final Kind BACKED = new Kind("cluster_size=4096", 2 << 20, true, true);
+
+    @TempDir
+    Path directory;
+
+    @BeforeEach
+    void needQemu() {
+        Shell.assumeProgram("qemu-img");
+        Shell.assumeProgram("qemu-io");
+    }
+
+    static Stream<Kind> kinds() {
+        return Stream.of(
+                PLAIN,
+                BACKED,
+                new Kind("cluster_size=65536", 8 << 20, false, false),
+                new Kind("cluster_size=65536", 8 << 20, true, true),
+                new Kind("cluster_size=4096,compat=0.10", 2 << 20, true, true),
+                new Kind("cluster_size=512,refcount_bits=64", 1 << 20, true, true),
+                new Kind("cluster_size=16384,extended_l2=on", 4 << 20, true, true),
+                new Kind("cluster_size=65536", 4 << 20, true, true, DataFile.PLAIN),
+                new Kind("cluster_size=65536", 4 << 20, false, true, DataFile.RAW));
+    }
+
+    @ParameterizedTest
+    @MethodSource("kinds")
+    void shouldSurviveKillsAndPowerCuts(Kind kind) throws Exception {
+        long seed = Long.getLong("vublk.qcow2.seed", new Random().nextLong());
+        System.out.println("seed " + seed);
+        WriteWorld world = new WriteWorld(directory, kind, seed);
+        List<String> wrong = crash(world, seed, 12);
+        assertThat(wrong).as("seed %d", seed).isEmpty();
+    }
+
+    /** Calls fail now and then: requests fail with them, and nothing else does. */
+    @ParameterizedTest
+    @MethodSource("kinds")
+    void shouldSurviveErrorsOfTheFile(Kind kind) throws Exception {
+        long seed = Long.getLong("vublk.qcow2.seed", new Random().nextLong());
+        System.out.println("seed " + seed);
+        WriteWorld world = new WriteWorld(directory, kind, seed);
+        world.expectFailures = true;
+        world.open(0);
+        world.disk.failOneIn(30);
+        world.run(2, 4, 80);
+        world.disk.failOneIn(0);
+        world.run(1, 4, 40);
+        world.close();
+        Path dump = world.dump();
+        assertThat(world.check(dump, false)).as("seed %d", seed).isEmpty();
+        assertThat(world.compare(dump, world.model.promises(false)))
+                .as("seed %d", seed)
+                .isEmpty();
+    }
+
+    /** The tests above must be able to fail: a barrier left out is found. */
+    @ParameterizedTest
+    @ValueSource(
+            strings = {"ClusterAllocator.count", "ImageWriter.replace", "WritableImage.flush", "L2TableCopy.replace"})
+    void shouldFindABarrierThatIsLeftOut(String barrier) throws Exception {
+        Kind kind = switch (barrier) {
+            case "L2TableCopy.replace" -> new Kind("cluster_size=512", 1 << 20, false, true);
+            case "ClusterAllocator.count" -> new Kind("cluster_size=4096", 2 << 20, false, false);
+            default -> BACKED;
+        };
+        for (int attempt = 0; attempt < 20; attempt++) {
+            long seed = Long.getLong("vublk.qcow2.seed", new Random().nextLong());
+            Path fresh = Files.createTempDirectory(directory, "attempt");
+            WriteWorld world = new WriteWorld(fresh, kind, seed);
+            world.disk.forgetBarriersOf(barrier);
+            if (!crash(world, seed, 12).isEmpty()) {
+                return;
+            }
+        }
+        throw new AssertionError("nobody missed the barriers of " + barrier);
+    }
+
+    /** What was wrong with what the crashes left. */
+    private List<String> crash(WriteWorld world, long seed, int crashes) throws Exception {
+        Random cut = new Random(seed);
+        List<String> wrong = new ArrayList<>();
+        world.open(0);
+        try (Crew crew = new Crew()) {
+            world.start(crew, 2, 4, 150);
+            for (int i = 0; i < crashes && wrong.isEmpty(); i++) {
+                Thread.sleep(1 + cut.nextInt(10)); // Any moment will do.
+                crashOnce(world, cut, (i & 1) == 0, wrong);
+            }
+            crew.join();
+        }
+        world.abandon();
+        return wrong;
+    }
+
+    private static void crashOnce(WriteWorld world, Random cut, boolean power, List<String> wrong) throws Exception {
+        Path dump;
+        List<List<Long>> allowed;
+        synchronized (world.model) { // Nothing is begun or acknowledged meanwhile.
+            dump = power ? world.dumpAfterCut(cut) : world.dump();
+            allowed = world.model.promises(power);
+        }
+        String found = world.check(dump, false);
+        found += found.isEmpty() ? world.compare(dump, allowed) : "";
+        if (!found.isEmpty()) {
+            wrong.add((power ? "power cut: " : "kill: ") + found);
+        }
+        Files.delete(dump);
+    }
+}
