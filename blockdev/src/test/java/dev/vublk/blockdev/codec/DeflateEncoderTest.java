@@ -31,7 +31,9 @@ class DeflateEncoderTest {
                     int encoded = encoder.encode(source, data.length, target);
                     if (encoded > 0) {
                         InflateModel model = new InflateModel(TestData.bytes(target, encoded));
-                        assertThat(model.inflate()).as("seed %d, round %d", seed, round).isEqualTo(data);
+                        assertThat(model.inflate())
+                                .as("seed %d, round %d", seed, round)
+                                .isEqualTo(data);
                         assertThat(model.inputBytes()).isEqualTo(encoded);
                         furthest = Math.max(furthest, model.distanceMax());
                     }

@@ -11,13 +11,15 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * The lock-free codec engine beside a pool with one lock and one request a worker, with 1, 2, 4 and 8 workers: throughput,
  * context switches, CPU time of the workers, blocks that no worker was free for.
  *
  * <p>Pages of 4 KiB, as a migration has them, and clusters of 64 KiB. Where all are compressed, the old pool's submitter waits for
- * a worker and the new one's works itself; where none waits, what finds no worker goes out as it is. Arguments: rounds, file of
+ * a worker and the new one's works itself; where none waits, what finds no worker goes out as it is,
+ * to a link of one gigabit a second. Arguments: rounds, file of
  * the report, directory of the plots.
  */
 public final class CodecExperiment {
@@ -25,6 +27,12 @@ public final class CodecExperiment {
     private static final int SOURCE_BYTES = 16 << 20;
     private static final int LEVEL = 1;
     private static final int WARM_UPS = 1;
+
+    /** A gigabit a second: what a migration might have. */
+    private static final double LINK_BYTES_PER_NS = 0.125;
+
+    /** What sockets' buffers hold. */
+    private static final long LINK_BUFFER_NS = 1_000_000;
 
     /** Designs of a pool; the first is what the other is compared with. */
     private enum Design {
@@ -114,6 +122,9 @@ public final class CodecExperiment {
             long startNs = System.nanoTime();
             for (int at = 0; at < SOURCE_BYTES; at += blockBytes) {
                 pool.submit(source + at, blockBytes);
+                if (!waits) {
+                    awaitLink(startNs, pool.outputBytes());
+                }
             }
             pool.finish();
             double seconds = (System.nanoTime() - startNs) / 1e9;
@@ -137,6 +148,14 @@ public final class CodecExperiment {
             medians.add(name + "least", least * 100);
             medians.add(name + "most", most * 100);
             medians.add(name + "size", 100.0 * pool.outputBytes() / SOURCE_BYTES);
+        }
+    }
+
+    /** Sleeps while more has gone out than the link takes in that time. */
+    private static void awaitLink(long startNs, long outputBytes) {
+        long aheadNs = startNs + (long) (outputBytes / LINK_BYTES_PER_NS) - System.nanoTime();
+        if (aheadNs > LINK_BUFFER_NS) {
+            LockSupport.parkNanos(aheadNs);
         }
     }
 
@@ -168,7 +187,7 @@ public final class CodecExperiment {
 
     private void show(int blockBytes, boolean waits) throws IOException {
         report.line("");
-        report.line("### Blocks of %d KiB, %s", blockBytes >> 10, waits ? "all compressed" : "nobody waits");
+        report.line("### Blocks of %d KiB, %s", blockBytes >> 10, waits ? "all compressed" : "nobody waits, 1 Gbit/s");
         report.line("");
         report.line(
                 "| workers | pool | MB/s | context switches per 1000 blocks | CPU of the workers, %% | busy rate | output, %% |");
@@ -196,7 +215,7 @@ public final class CodecExperiment {
         report.plot(
                 "codec-" + (blockBytes >> 10) + "k-" + (waits ? "compressed" : "busy"),
                 SvgChart.bars(
-                        "Blocks of " + (blockBytes >> 10) + " KiB, " + (waits ? "all compressed" : "nobody waits"),
+                        "Blocks of " + (blockBytes >> 10) + " KiB, " + (waits ? "all compressed" : "nobody waits, 1 Gbit/s"),
                         "MB/s",
                         groups,
                         DESIGNS.stream().map(design -> design.text).toList(),

@@ -47,8 +47,10 @@ final class OneLockCodecPool implements CodecPool {
             doneLock.unlock();
         }
         if (free == null) {
-            busyBlocks++;
-            outputBytes += ZeroScan.isZero(address, lengthBytes) ? 0 : lengthBytes;
+            if (!ZeroScan.isZero(address, lengthBytes)) {
+                busyBlocks++;
+                outputBytes += lengthBytes;
+            }
         } else {
             outputBytes += free.takeResult();
             free.give(address, lengthBytes);
