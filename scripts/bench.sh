@@ -13,6 +13,7 @@ usage: bench.sh polling [option...]
        bench.sh coroutine-pool --piece [MILLISECONDS]
        bench.sh worker-pool [ROUNDS]
        bench.sh codec [ROUNDS [REPORT [PLOTS]]]
+       bench.sh l2-lookup
        bench.sh convert [option...]
 
 polling: one active disk at depth 1 while 0, 10 and 100 idle disks of 32 queues each share its IOThread, for each way of
@@ -29,6 +30,7 @@ gc:      whether the back end collects garbage at full load: a file on tmpfs, an
 coroutine-pool: designs of a coroutine pool (none, fixed, unbounded and resized, ours) under the whole path: 1024 requests
          outstanding, depths 1 to 64, uneven load on two IOThreads, the heap around a spike; its options: coroutine-pool
          --help. --piece: the designs alone, without a disk: creations, bytes, CPU time.
+l2-lookup: what it costs to find a cluster of a qcow2 image whose tables are in memory: time and bytes allocated.
 worker-pool: bursts of 64 and 512 blocking calls on a cold pool: how long the submitting loop is held up, beside a pool that
          spawns in the submitter and beside ThreadPoolExecutor.
 codec:   the lock-free codec engine beside a pool with one lock and one request a worker, 1 to 8 workers: throughput, context
@@ -95,14 +97,15 @@ case ${1:-} in
     shift
     exec "$here/bench-convert.sh" "$@"
     ;;
+  l2-lookup) run_class dev.vublk.blockdev.qcow2.L2LookupBench ;;
   worker-pool) run_class dev.vublk.tools.bench.WorkerBurstBench "${2:-20}" ;;
   codec)
     shift
     run_class dev.vublk.tools.bench.CodecExperiment "$@"
     ;;
   -h | --help) usage; exit 0 ;;
-  '') wrong "which measurement: polling, fairness, compare, gc, coroutine-pool, worker-pool, codec or convert?" ;;
-  *) wrong "'$1' is no measurement: polling, fairness, compare, gc, coroutine-pool, worker-pool, codec or convert" ;;
+  '') wrong "which measurement: polling, fairness, compare, gc, coroutine-pool, worker-pool, l2-lookup, codec or convert?" ;;
+  *) wrong "'$1' is no measurement: polling, fairness, compare, gc, coroutine-pool, worker-pool, l2-lookup, codec or convert" ;;
 esac
 shift
 rounds=3 time=1 warmup=1 out='' monitors=io_uring,epoll,poll polls=default,0,naive clients=poll,event idle=0,10,100 settle=8

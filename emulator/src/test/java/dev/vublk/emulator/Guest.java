@@ -33,6 +33,7 @@ public final class Guest implements AutoCloseable {
     private final FrontendMemory memory;
     private GuestHeap heap;
     private @Nullable GuestIommu iommu;
+    private @Nullable LateMemory lateMemory;
     private final List<GuestQueue> queues = new ArrayList<>();
     private final long features;
     private final long protocolFeatures;
@@ -83,14 +84,34 @@ public final class Guest implements AutoCloseable {
         return guest;
     }
 
+    /** A guest that migrates: its memory is not there yet. */
+    static Guest arrive(EmulatorUnderTest emulator, RingKind rings, LateMemory late) throws IOException {
+        VhostUserFrontend frontend = VhostUserFrontend.connect(emulator.socketPath());
+        long features = frontend.getFeatures() & ~rings.unwantedFeatures;
+        long protocol = PROTOCOL_FEATURES | ProtocolFeature.PAGEFAULT.mask();
+        Guest guest = new Guest(
+                emulator.socketPath(),
+                frontend,
+                FrontendMemory.create(GUEST_ADDRESS, MEMORY_BYTES),
+                features,
+                protocol);
+        guest.lateMemory = late;
+        guest.negotiate();
+        return guest;
+    }
+
     private void negotiate() throws IOException {
         frontend.setProtocolFeatures(frontend.getProtocolFeatures() & protocolFeatures);
         frontend.needReply(true);
         if (!frontend.setOwner()
                 || !frontend.setFeatures(features)
-                || (inflight != null && !frontend.setInflightFd(inflight))
-                || !frontend.setMemTable(memory)) {
+                || (inflight != null && !frontend.setInflightFd(inflight))) {
             throw new AssertionError("the back end refuses a well-behaved front end");
+        }
+        if (lateMemory != null) {
+            lateMemory.listen(frontend);
+        } else if (!frontend.setMemTable(memory)) {
+            throw new AssertionError("the back end refuses its memory");
         }
     }
 

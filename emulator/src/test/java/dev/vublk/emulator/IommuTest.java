@@ -9,6 +9,7 @@ import dev.vublk.vhostuser.frontend.SplitDriverVirtqueue;
 import dev.vublk.vhostuser.protocol.FrontendRequest;
 import dev.vublk.vhostuser.protocol.IotlbMessage;
 import dev.vublk.vhostuser.protocol.LogRegion;
+import dev.vublk.vhostuser.session.OptionalFeature;
 import dev.vublk.vhostuser.session.SessionOptions;
 import dev.vublk.vhostuser.virtqueue.VirtqueueLayout;
 import java.io.IOException;
@@ -42,7 +43,7 @@ final class IommuTest {
         emulator = new EmulatorUnderTest.Setup(directory)
                 .driver(disk)
                 .ioThreads(ioThreads)
-                .session(new SessionOptions(false, false, false, true))
+                .session(SessionOptions.DEFAULT.with(OptionalFeature.ACCESS_PLATFORM))
                 .start();
         guest = Guest.connect(emulator, rings);
         guest.setLogAll(false);

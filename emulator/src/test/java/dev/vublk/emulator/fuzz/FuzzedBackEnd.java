@@ -12,6 +12,7 @@ import dev.vublk.emulator.virtioblk.DiskCapacity;
 import dev.vublk.emulator.virtioblk.DiskPossession;
 import dev.vublk.emulator.virtioblk.VirtioBlkDevice;
 import dev.vublk.emulator.virtioblk.VirtioBlkSettings;
+import dev.vublk.vhostuser.session.OptionalFeature;
 import dev.vublk.vhostuser.session.SessionOptions;
 import dev.vublk.vhostuser.session.VhostUserServer;
 import dev.vublk.vhostuser.socket.ListenerOptions;
@@ -75,7 +76,12 @@ final class FuzzedBackEnd {
         DiskCapacity capacity = new DiskCapacity(driver.limits().sizeBytes());
         server = new VhostUserServer(
                 ListenerOptions.inherited(socketFd),
-                new SessionOptions(true, true, true, false),
+                SessionOptions.DEFAULT
+                        .without(OptionalFeature.POSTCOPY) // It has threads of its own.
+                        .with(
+                                OptionalFeature.IN_ORDER,
+                                OptionalFeature.ORDER_PLATFORM,
+                                OptionalFeature.IN_BAND_NOTIFICATIONS),
                 new LoopControlContext(controlLoop),
                 () -> new VirtioBlkDevice(
                         "disk",

@@ -13,6 +13,7 @@ import dev.vublk.emulator.iothread.SimulatedLoop;
 import dev.vublk.emulator.virtioblk.DiskCapacity;
 import dev.vublk.emulator.virtioblk.VirtioBlkDevice;
 import dev.vublk.vhostuser.VhostUserDevice;
+import dev.vublk.vhostuser.session.OptionalFeature;
 import dev.vublk.vhostuser.session.SessionOptions;
 import dev.vublk.vhostuser.session.VhostUserServer;
 import dev.vublk.vhostuser.socket.ListenerOptions;
@@ -25,7 +26,9 @@ import org.jspecify.annotations.Nullable;
 /** One life of the process: its loops, its opened disk, and the session that it serves. All but the loops is real. */
 final class SimulatedBackEnd {
     /** Guests choose. */
-    private static final SessionOptions OPTIONS = new SessionOptions(true, false, false, false);
+    private static final SessionOptions OPTIONS = SessionOptions.DEFAULT
+            .without(OptionalFeature.POSTCOPY) // It has threads of its own.
+            .with(OptionalFeature.IN_ORDER);
 
     private static final int IMMORTAL = -1;
 

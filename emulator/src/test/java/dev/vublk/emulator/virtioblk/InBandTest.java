@@ -13,6 +13,7 @@ import dev.vublk.vhostuser.linux.FileDescriptor;
 import dev.vublk.vhostuser.protocol.BackendRequest;
 import dev.vublk.vhostuser.protocol.FrontendRequest;
 import dev.vublk.vhostuser.protocol.VringState;
+import dev.vublk.vhostuser.session.OptionalFeature;
 import dev.vublk.vhostuser.session.SessionOptions;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -33,7 +34,7 @@ final class InBandTest {
     @BeforeEach
     void start() throws Exception {
         emulator = new EmulatorUnderTest.Setup(directory)
-                .session(new SessionOptions(false, false, true, false))
+                .session(SessionOptions.DEFAULT.with(OptionalFeature.IN_BAND_NOTIFICATIONS))
                 .ioThreads(2)
                 .start();
         guest = Guest.connectWithAll(emulator);

@@ -9,6 +9,7 @@ import dev.vublk.emulator.Guest;
 import dev.vublk.emulator.GuestQueue;
 import dev.vublk.emulator.GuestRequest;
 import dev.vublk.emulator.ScriptedDisk;
+import dev.vublk.vhostuser.session.OptionalFeature;
 import dev.vublk.vhostuser.session.SessionOptions;
 import dev.vublk.vhostuser.virtqueue.VirtioFeature;
 import java.nio.file.Path;
@@ -32,7 +33,7 @@ final class InOrderTest {
     void start() throws Exception {
         emulator = new EmulatorUnderTest.Setup(directory)
                 .driver(disk)
-                .session(new SessionOptions(true, false, false, false))
+                .session(SessionOptions.DEFAULT.with(OptionalFeature.IN_ORDER))
                 .start();
     }
 

@@ -244,6 +244,20 @@ final class DiskDefaults {
     boolean inBand;
 
     @Option(
+            names = "--gpa-addresses",
+            description = "Offer front ends to name the guest's memory by the guest's own addresses"
+                    + " (VHOST_USER_PROTOCOL_F_GPA_ADDRESSES).")
+    boolean gpaAddresses;
+
+    @Option(
+            names = "--postcopy",
+            paramLabel = "on|off",
+            converter = OnOffConverter.class,
+            description = "Whether a live migration may go on while the guest runs here already, where the kernel"
+                    + " allows it (default on).")
+    OnOff postcopy = OnOff.ON;
+
+    @Option(
             names = "--socket-mode",
             paramLabel = "MODE",
             converter = SocketModeConverter.class,

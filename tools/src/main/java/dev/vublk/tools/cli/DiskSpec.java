@@ -15,6 +15,7 @@ import dev.vublk.tools.cli.DiskDefaults.LifetimeConverter;
 import dev.vublk.tools.cli.DiskDefaults.LockingConverter;
 import dev.vublk.tools.cli.DiskDefaults.OnOffConverter;
 import dev.vublk.tools.cli.DiskDefaults.SocketModeConverter;
+import dev.vublk.vhostuser.session.OptionalFeature;
 import dev.vublk.vhostuser.session.SessionOptions;
 import dev.vublk.vhostuser.socket.ListenerOptions;
 import java.io.IOException;
@@ -24,6 +25,7 @@ import java.nio.file.Path;
 import java.nio.file.attribute.UserPrincipal;
 import java.nio.file.attribute.UserPrincipalLookupService;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -55,7 +57,8 @@ final class DiskSpec {
             "in-order",
             "order-platform",
             "access-platform",
-            "in-band");
+            "in-band",
+            "gpa-addresses");
 
     /** Every key, in the order in which a person wants to see them. */
     static final List<String> KEYS = List.of(
@@ -88,6 +91,8 @@ final class DiskSpec {
             "order-platform",
             "access-platform",
             "in-band",
+            "gpa-addresses",
+            "postcopy",
             "secure-erase",
             "geometry",
             "lifetime",
@@ -154,6 +159,8 @@ final class DiskSpec {
         copy.orderPlatform = from.orderPlatform;
         copy.accessPlatform = from.accessPlatform;
         copy.inBand = from.inBand;
+        copy.gpaAddresses = from.gpaAddresses;
+        copy.postcopy = from.postcopy;
         copy.socketMode = from.socketMode;
         copy.socketOwner = from.socketOwner;
         copy.socketGroup = from.socketGroup;
@@ -229,6 +236,8 @@ final class DiskSpec {
             case "access-platform" ->
                 values.accessPlatform = onOff.convert(value).isOn();
             case "in-band" -> values.inBand = onOff.convert(value).isOn();
+            case "gpa-addresses" -> values.gpaAddresses = onOff.convert(value).isOn();
+            case "postcopy" -> values.postcopy = onOff.convert(value);
             case "seg-max" -> values.segMax = number(value, 1, 1022);
             case "max-ranges" -> values.maxRanges = number(value, 1, 256);
             case "block-size" -> values.blockSize = new SizeConverter().convert(value);
@@ -315,7 +324,7 @@ final class DiskSpec {
                         .withZones(zones(image)),
                 new ListenerOptions(
                         socket, socketFd, values.socketMode, values.socketOwner, values.socketGroup, values.clients),
-                new SessionOptions(values.inOrder, values.orderPlatform, values.inBand, values.accessPlatform),
+                sessionOptions(),
                 new VirtioBlkSettings(
                         serial,
                         values.queues,
@@ -328,6 +337,23 @@ final class DiskSpec {
                         values.secureErase.isOn(),
                         values.geometry,
                         values.lifetime));
+    }
+
+    private SessionOptions sessionOptions() {
+        EnumSet<OptionalFeature> offers = EnumSet.noneOf(OptionalFeature.class);
+        offerIf(values.inOrder, OptionalFeature.IN_ORDER, offers);
+        offerIf(values.orderPlatform, OptionalFeature.ORDER_PLATFORM, offers);
+        offerIf(values.inBand, OptionalFeature.IN_BAND_NOTIFICATIONS, offers);
+        offerIf(values.accessPlatform, OptionalFeature.ACCESS_PLATFORM, offers);
+        offerIf(values.gpaAddresses, OptionalFeature.GPA_ADDRESSES, offers);
+        offerIf(values.postcopy.isOn(), OptionalFeature.POSTCOPY, offers);
+        return new SessionOptions(offers);
+    }
+
+    private static void offerIf(boolean wanted, OptionalFeature feature, Set<OptionalFeature> offers) {
+        if (wanted) {
+            offers.add(feature);
+        }
     }
 
     /** The zones to be emulated, or null; what only makes sense with zones is refused without them. */

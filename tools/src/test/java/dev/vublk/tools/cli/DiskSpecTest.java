@@ -14,6 +14,7 @@ import dev.vublk.blockdev.ZoneOptions;
 import dev.vublk.emulator.DiskConfig;
 import dev.vublk.emulator.virtioblk.DiskGeometry;
 import dev.vublk.emulator.virtioblk.VirtioBlkSettings;
+import dev.vublk.vhostuser.session.OptionalFeature;
 import dev.vublk.vhostuser.session.SessionOptions;
 import dev.vublk.vhostuser.socket.ListenerOptions;
 import org.junit.jupiter.api.Test;
@@ -148,13 +149,17 @@ class DiskSpecTest {
     void shouldOfferWhatIsAskedFor() {
         assertThat(parse("image=a,socket=s").session()).isEqualTo(SessionOptions.DEFAULT);
         assertThat(parse("image=a,socket=s,in-order").session())
-                .isEqualTo(new SessionOptions(true, false, false, false));
+                .isEqualTo(SessionOptions.DEFAULT.with(OptionalFeature.IN_ORDER));
         assertThat(parse("image=a,socket=s,access-platform").session())
-                .isEqualTo(new SessionOptions(false, false, false, true));
+                .isEqualTo(SessionOptions.DEFAULT.with(OptionalFeature.ACCESS_PLATFORM));
         assertThat(parse("image=a,socket=s,order-platform").session())
-                .isEqualTo(new SessionOptions(false, true, false, false));
+                .isEqualTo(SessionOptions.DEFAULT.with(OptionalFeature.ORDER_PLATFORM));
         assertThat(parse("image=a,socket=s,in-band=on").session())
-                .isEqualTo(new SessionOptions(false, false, true, false));
+                .isEqualTo(SessionOptions.DEFAULT.with(OptionalFeature.IN_BAND_NOTIFICATIONS));
+        assertThat(parse("image=a,socket=s,gpa-addresses").session())
+                .isEqualTo(SessionOptions.DEFAULT.with(OptionalFeature.GPA_ADDRESSES));
+        assertThat(parse("image=a,socket=s,postcopy=off").session())
+                .isEqualTo(SessionOptions.DEFAULT.without(OptionalFeature.POSTCOPY));
     }
 
     @Test

@@ -2,7 +2,9 @@
 package dev.vublk.tools.e2e;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.vublk.vhostuser.linux.UserFault;
 import java.nio.file.Path;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -31,9 +33,14 @@ class QemuMigrationIT {
     }
 
     private void moveGuest(boolean packed, String diskOptions) throws Exception {
+        moveGuest(packed, diskOptions, false);
+    }
+
+    private void moveGuest(boolean packed, String diskOptions, boolean postcopy) throws Exception {
         String printed = Guest.migrating("migrate", from, to)
                 .withPackedRings(packed)
                 .with("GUEST_MOVES", String.valueOf(MOVES))
+                .with("GUEST_POSTCOPY", postcopy ? "1" : "0")
                 .withScriptEnvironment("MOVES=" + MOVES)
                 .with("GUEST_DISK_OPTIONS", diskOptions)
                 .succeeds();
@@ -52,6 +59,21 @@ class QemuMigrationIT {
                 VublkProcess destination = VublkProcess.export(
                         directory, 1, image.toString(), "--socket", to.toString(), "--locking", "deferred")) {
             moveGuest(packed, "num-queues=2");
+            source.stop(from);
+            destination.stop(to);
+        }
+    }
+
+    /** It runs in the new process before its memory is there: what its requests need of that is waited for. */
+    @Test
+    void shouldMoveAGuestBeforeItsMemory() throws Exception {
+        assumeTrue(UserFault.isAvailable(), "the kernel does not permit userfaultfd here");
+        try (VublkProcess source = VublkProcess.export(directory, 1, image.toString(), "--socket", from.toString());
+                VublkProcess destination = VublkProcess.export(
+                        directory, 1, image.toString(), "--socket", to.toString(), "--locking", "deferred")) {
+            moveGuest(PackedRings.chosen() == PackedRings.ALWAYS, "num-queues=2", true);
+            assertThat(source.logText() + destination.logText())
+                    .containsPattern("postcopy migration: [1-9][0-9]* pages were waited for");
             source.stop(from);
             destination.stop(to);
         }

@@ -119,6 +119,59 @@ public final class VhostUserFrontend implements AutoCloseable {
         return set(FrontendRequest.SET_MEM_TABLE, new MemoryTable(descriptions).encode(), fds);
     }
 
+    /**
+     * Asks for the descriptor from which to read what the back end misses of memory that comes late (POSTCOPY_ADVISE); the
+     * caller's. -1 when the back end has none.
+     */
+    public int postcopyAdvise() throws IOException {
+        send(FrontendRequest.POSTCOPY_ADVISE, 0, Wire.empty());
+        List<Integer> fds = new ArrayList<>();
+        if (receiveReply(FrontendRequest.POSTCOPY_ADVISE, fds).hasRemaining() || fds.size() > 1) {
+            fds.forEach(FileDescriptor::close);
+            throw new IOException("POSTCOPY_ADVISE was answered with more than a descriptor");
+        }
+        return fds.isEmpty() ? -1 : fds.getFirst();
+    }
+
+    public boolean postcopyListen() throws IOException {
+        return askU64(FrontendRequest.POSTCOPY_LISTEN) == 0;
+    }
+
+    public boolean postcopyEnd() throws IOException {
+        return askU64(FrontendRequest.POSTCOPY_END) == 0;
+    }
+
+    /** SET_MEM_TABLE after POSTCOPY_LISTEN: returns where the regions lie in the back end, which awaits {@link #postcopyAck}. */
+    public long[] setMemTablePostcopy(FrontendMemory... regions) throws IOException {
+        List<MemoryRegionDescription> descriptions =
+                List.of(regions).stream().map(FrontendMemory::description).toList();
+        int[] fds = List.of(regions).stream().mapToInt(FrontendMemory::fd).toArray();
+        ByteBuffer table = new MemoryTable(descriptions).encode();
+        int size = table.remaining();
+        send(FrontendRequest.SET_MEM_TABLE, 0, table, fds);
+        try {
+            MemoryTable answer = MemoryTable.decode(receiveReply(FrontendRequest.SET_MEM_TABLE, size));
+            return answer.regions().stream()
+                    .mapToLong(MemoryRegionDescription::userAddress)
+                    .toArray();
+        } catch (VhostUserProtocolException e) {
+            throw new IOException(e.reason(), e);
+        }
+    }
+
+    /** The same for one region more. */
+    public long addMemRegPostcopy(FrontendMemory region) throws IOException {
+        send(FrontendRequest.ADD_MEM_REG, 0, region.description().encodePadded(), region.fd());
+        return MemoryRegionDescription.decodePadded(
+                        receiveReply(FrontendRequest.ADD_MEM_REG, MemoryRegionDescription.PADDED_SIZE_BYTES))
+                .userAddress();
+    }
+
+    /** Tells that faults in the memory given by messages of this kind can be served; not answered. */
+    public void postcopyAck(FrontendRequest request) throws IOException {
+        send(request, 0, Wire.u64(0));
+    }
+
     public boolean addMemReg(FrontendMemory region) throws IOException {
         return set(FrontendRequest.ADD_MEM_REG, region.description().encodePadded(), region.fd());
     }

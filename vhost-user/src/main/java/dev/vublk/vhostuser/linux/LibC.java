@@ -28,6 +28,12 @@ public interface LibC {
     /** Variadic in C; the third argument is passed in a register either way. */
     int fcntl(int fd, int command, long argument);
 
+    /** Variadic in C; the third argument is passed in a register either way. */
+    int ioctl(int fd, long request, long argument);
+
+    /** Variadic in C; without O_CREAT there is no third argument. */
+    int open(String path, int flags);
+
     int socket(int domain, int type, int protocol);
 
     /** Fills {@code int[2]}. */
@@ -60,6 +66,8 @@ public interface LibC {
     long mremap(long address, long oldLengthBytes, long newLengthBytes, int flags, long newAddress);
 
     int munmap(long address, long lengthBytes);
+
+    int madvise(long address, long lengthBytes, int advice);
 
     int memfd_create(String name, int flags);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.vhostuser.linux;
 
+import jnr.ffi.Pointer;
+
 /** mmap(2) of shared memory, and memory files to share. Any thread. */
 public final class SharedMapping {
     /** 4 KiB on x86-64; a multiple of it on arm64 kernels with larger pages, which would need another constant. */
@@ -13,6 +15,7 @@ public final class SharedMapping {
     private static final int MAP_PRIVATE = 2;
     private static final int MAP_ANONYMOUS = 0x20;
     private static final int MAP_NORESERVE = 0x4000;
+    private static final int MAP_FIXED = 0x10;
     private static final int MREMAP_MAYMOVE_FIXED = 3;
     private static final int MFD_CLOEXEC = 1;
     private static final int MFD_ALLOW_SEALING = 2;
@@ -48,6 +51,13 @@ public final class SharedMapping {
         // will
         // create a new mapping of the same pages."
         return LibC.check(LibC.INSTANCE.mremap(source, 0, lengthBytes, MREMAP_MAYMOVE_FIXED, target));
+    }
+
+    /** Puts addresses that cannot be touched in the place of whatever is mapped there. 0 or a negative errno. */
+    public static int cover(long address, long lengthBytes) {
+        int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+        Pointer place = Pointer.wrap(LibC.RUNTIME, address);
+        return (int) Math.min(0, LibC.check(LibC.INSTANCE.mmap(place, lengthBytes, PROT_NONE, flags, -1, 0)));
     }
 
     /** Nobody may touch the range any more: a later access ends the process. 0 or a negative errno. */

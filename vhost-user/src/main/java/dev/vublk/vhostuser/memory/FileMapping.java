@@ -82,6 +82,16 @@ public final class FileMapping implements AutoCloseable {
         return hostAddress;
     }
 
+    /** Where the mapping begins: at whole pages of the file, at or before {@link #hostAddress}. */
+    public long mapAddress() {
+        return mapAddress;
+    }
+
+    /** Whole pages of the file. */
+    public long mapLengthBytes() {
+        return mapLengthBytes;
+    }
+
     /** Unmaps. Every user must have let go: a later access ends the process. */
     @Override
     public void close() {

@@ -45,13 +45,22 @@ public final class Iotlb {
             throw new VhostUserProtocolException("IOTLB update of an impossible range or permission");
         }
         updates++;
+        put(message.iova(), message.lastIova(), message.userAddress(), host, message.permission());
+    }
+
+    /** Pages of the guest that lie at a host address, by their own addresses, for reading and writing. */
+    public void putGuestPages(long guestAddress, long lengthBytes, long hostAddress) {
+        put(guestAddress, guestAddress + lengthBytes - 1, guestAddress, hostAddress, IotlbMessage.RW);
+    }
+
+    private void put(long first, long last, long userAddress, long hostAddress, int permission) {
         IovaMap changed = map;
         while (changed.count() >= MAPPINGS_MAX) {
             // Any would do. Not always the same, and not one behind the other.
             changed = changed.withoutMapping(Integer.remainderUnsigned(forgotten++ * 0x9e3779b9, changed.count()));
             losses++;
         }
-        map = changed.with(message.iova(), message.lastIova(), message.userAddress(), host, message.permission());
+        map = changed.with(first, last, userAddress, hostAddress, permission);
     }
 
     /** An INVALIDATE, of whole pages. Queues may still use what they have read before. */

@@ -7,6 +7,7 @@ import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Objects;
 import java.util.function.IntUnaryOperator;
 import org.jspecify.annotations.Nullable;
 
@@ -68,6 +69,16 @@ public final class MappedMemory implements AutoCloseable {
             snapshot = takeSnapshot();
             region.close();
         }
+    }
+
+    /** The mapping of a region, which is there. */
+    public FileMapping mapping(MemoryRegionDescription description) {
+        return Objects.requireNonNull(find(description), "region").mapping();
+    }
+
+    /** The mappings of all regions. */
+    public List<FileMapping> mappings() {
+        return regions.stream().map(MemoryRegion::mapping).toList();
     }
 
     private @Nullable MemoryRegion find(MemoryRegionDescription description) {

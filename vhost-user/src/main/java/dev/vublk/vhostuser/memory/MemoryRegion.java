@@ -42,6 +42,10 @@ final class MemoryRegion implements AutoCloseable {
         return mapping.hostAddress();
     }
 
+    FileMapping mapping() {
+        return mapping;
+    }
+
     boolean overlaps(MemoryRegion other) {
         MemoryRegionDescription theirs = other.description;
         return overlaps(description.guestAddress(), description.sizeBytes(), theirs.guestAddress(), theirs.sizeBytes())

@@ -31,6 +31,11 @@ public record MemoryRegionDescription(long guestAddress, long sizeBytes, long us
         return decode(buffer);
     }
 
+    /** The same region, seen elsewhere. */
+    public MemoryRegionDescription withUserAddress(long newUserAddress) {
+        return new MemoryRegionDescription(guestAddress, sizeBytes, newUserAddress, mmapOffsetBytes);
+    }
+
     public void encode(ByteBuffer buffer) {
         buffer.putLong(guestAddress).putLong(sizeBytes).putLong(userAddress).putLong(mmapOffsetBytes);
     }

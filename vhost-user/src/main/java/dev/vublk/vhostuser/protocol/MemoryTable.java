@@ -4,6 +4,7 @@ package dev.vublk.vhostuser.protocol;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.UnaryOperator;
 
 /**
  * The payload of SET_MEM_TABLE: all of the guest's memory.
@@ -36,6 +37,11 @@ public record MemoryTable(List<MemoryRegionDescription> regions) {
             regions.add(MemoryRegionDescription.decode(buffer));
         }
         return new MemoryTable(regions);
+    }
+
+    /** The same regions, each changed. */
+    public MemoryTable map(UnaryOperator<MemoryRegionDescription> change) {
+        return new MemoryTable(regions.stream().map(change).toList());
     }
 
     public ByteBuffer encode() {

@@ -43,11 +43,15 @@ final class FeatureNegotiation {
         this.offered = (deviceFeatures & DEVICE_FEATURES)
                 | RING_AND_TRANSPORT_FEATURES
                 | (packedRings ? VirtioFeature.VIRTIO_F_RING_PACKED : 0)
-                | (options.inOrder() ? VirtioFeature.VIRTIO_F_IN_ORDER : 0)
-                | (options.accessPlatform() ? VirtioFeature.VIRTIO_F_ACCESS_PLATFORM : 0)
-                | (options.orderPlatform() ? VirtioFeature.VIRTIO_F_ORDER_PLATFORM : 0);
-        this.protocolOffered =
-                PROTOCOL_FEATURES | (options.inBandNotifications() ? ProtocolFeature.INBAND_NOTIFICATIONS.mask() : 0);
+                | (options.has(OptionalFeature.IN_ORDER) ? VirtioFeature.VIRTIO_F_IN_ORDER : 0)
+                | (options.has(OptionalFeature.ACCESS_PLATFORM) ? VirtioFeature.VIRTIO_F_ACCESS_PLATFORM : 0)
+                | (options.has(OptionalFeature.ORDER_PLATFORM) ? VirtioFeature.VIRTIO_F_ORDER_PLATFORM : 0);
+        // Two kinds of pages that have to be asked for are one too many.
+        boolean postcopy = options.has(OptionalFeature.POSTCOPY) && !offersTranslation();
+        this.protocolOffered = PROTOCOL_FEATURES
+                | (options.has(OptionalFeature.IN_BAND_NOTIFICATIONS) ? ProtocolFeature.INBAND_NOTIFICATIONS.mask() : 0)
+                | (options.has(OptionalFeature.GPA_ADDRESSES) ? ProtocolFeature.GPA_ADDRESSES.mask() : 0)
+                | (postcopy ? ProtocolFeature.PAGEFAULT.mask() : 0);
     }
 
     long offered() {
@@ -83,7 +87,7 @@ final class FeatureNegotiation {
         return areAcked ? RingFormat.of(acked) : RingFormat.UNDECIDED;
     }
 
-    boolean offersTranslation() {
+    final boolean offersTranslation() {
         return (offered & VirtioFeature.VIRTIO_F_ACCESS_PLATFORM) != 0;
     }
 

@@ -51,6 +51,10 @@ final class RequestDispatcher {
     void dispatch(VhostUserMessage message) throws IOException, VhostUserProtocolException {
         MessageHeader header = message.header();
         FrontendRequest request = FrontendRequest.byId(header.request());
+        if (session.awaitsPostcopyAck() && isPostcopyAck(request, header)) {
+            takePostcopyAck(message.payload().getLong());
+            return;
+        }
         if (request == null || !session.features().allows(request.feature())) {
             answerUnavailable(header, request);
             return;
@@ -70,7 +74,11 @@ final class RequestDispatcher {
             case SET_FEATURES -> setFeatures(header, payload.getLong());
             case SET_OWNER -> {} // There is one front end a connection: it is the owner.
             case RESET_OWNER -> session.resetOwner();
-            case SET_MEM_TABLE -> session.setMemoryTable(MemoryTable.decode(payload), fds);
+            case SET_MEM_TABLE -> {
+                if (setMemoryTable(header, MemoryTable.decode(payload), fds)) {
+                    return;
+                }
+            }
             case SET_LOG_BASE -> setLogBase(header, LogRegion.decode(payload), fds);
             case SET_LOG_FD -> session.setLogFd(fds);
             case SET_VRING_NUM -> session.setVringSize(VringState.decode(payload));
@@ -96,7 +104,14 @@ final class RequestDispatcher {
             case SET_STATUS -> session.setStatus(payload.getLong());
             case GET_STATUS -> reply(header, Wire.u64(session.status()));
             case GET_MAX_MEM_SLOTS -> reply(header, Wire.u64(MemoryTable.REGIONS_MAX));
-            case ADD_MEM_REG -> session.addMemoryRegion(MemoryRegionDescription.decodePadded(payload), fds);
+            case ADD_MEM_REG -> {
+                if (addMemoryRegion(header, MemoryRegionDescription.decodePadded(payload), fds)) {
+                    return;
+                }
+            }
+            case POSTCOPY_ADVISE -> connection.sendReply(header, Wire.empty(), session.advisePostcopy());
+            case POSTCOPY_LISTEN -> reply(header, Wire.u64(session.listenPostcopy() ? ACK_OK : ACK_ERROR));
+            case POSTCOPY_END -> reply(header, Wire.u64(session.endPostcopy() ? ACK_OK : ACK_ERROR));
             case REM_MEM_REG -> session.removeMemoryRegion(MemoryRegionDescription.decodePadded(payload));
             case SET_DEVICE_STATE_FD ->
                 reply(header, Wire.u64(session.setDeviceStateFd(DeviceStateTransfer.decode(payload), fds)));
@@ -109,6 +124,48 @@ final class RequestDispatcher {
         if (request.replyRule() == ReplyRule.ACK && header.needsReply()) {
             reply(header, Wire.u64(ACK_OK));
         }
+    }
+
+    /**
+     * While a guest's memory comes late, the answer says where it lies here, and has the size of the question (QEMU looks). Returns
+     * whether it has been answered so.
+     */
+    private boolean setMemoryTable(MessageHeader header, MemoryTable table, AncillaryFds fds)
+            throws IOException, VhostUserProtocolException {
+        session.setMemoryTable(table, fds);
+        if (!session.isPostcopyListening()) {
+            return false;
+        }
+        ByteBuffer answer = Wire.allocate(header.sizeBytes());
+        answer.put(session.memoryBases(table).encode());
+        reply(header, answer.clear());
+        return true;
+    }
+
+    /** The same for one region more. */
+    private boolean addMemoryRegion(MessageHeader header, MemoryRegionDescription region, AncillaryFds fds)
+            throws IOException, VhostUserProtocolException {
+        session.addMemoryRegion(region, fds);
+        if (!session.isPostcopyListening()) {
+            return false;
+        }
+        reply(header, session.withHostAddress(region).encodePadded());
+        return true;
+    }
+
+    /** The front end acknowledges our answer by a number, under the name of the message that it was about (QEMU: the last one). */
+    private static boolean isPostcopyAck(@Nullable FrontendRequest request, MessageHeader header) {
+        boolean ofMemory = request == FrontendRequest.SET_MEM_TABLE
+                || request == FrontendRequest.ADD_MEM_REG
+                || request == FrontendRequest.REM_MEM_REG;
+        return ofMemory && header.sizeBytes() == Long.BYTES;
+    }
+
+    private void takePostcopyAck(long value) throws VhostUserProtocolException {
+        if (value != ACK_OK) {
+            throw new VhostUserProtocolException("the front end cannot bring this memory's pages: " + value);
+        }
+        session.acknowledgePostcopyMemory();
     }
 
     /** Answered whether asked for or not; QEMU looks at nothing but that an answer comes. */

@@ -1,20 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.vhostuser.session;
 
+import java.util.Arrays;
+import java.util.EnumSet;
+import java.util.Set;
+
 /**
- * What a user chooses of the features that cost something, or mean something to few: not offered unless asked for, because
- * there are front ends that take whatever is offered.
+ * What a user chooses of the features that cost something, or mean something to few: there are front ends that take whatever is
+ * offered.
  *
- * @param inOrder VIRTIO_F_IN_ORDER: requests are returned in the order in which they came, so a fast one waits for slow ones
- * @param orderPlatform VIRTIO_F_ORDER_PLATFORM: the driver uses the barriers of a real device, which cost more and gain nothing
- *     here
- * @param inBandNotifications VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS: kicks and calls as messages, for simulations; QEMU takes
- *     the bit without knowing the messages
- * @param accessPlatform VIRTIO_F_ACCESS_PLATFORM: the guest's IOMMU stands between it and the device. Linux UML takes the bit
- *     without having an IOMMU
+ * @param offers what is offered
  */
-public record SessionOptions(
-        boolean inOrder, boolean orderPlatform, boolean inBandNotifications, boolean accessPlatform) {
-    /** Nothing out of the ordinary. */
-    public static final SessionOptions DEFAULT = new SessionOptions(false, false, false, false);
+public record SessionOptions(Set<OptionalFeature> offers) {
+    /** Nothing that a front end could take by mistake. */
+    public static final SessionOptions DEFAULT = new SessionOptions(Set.of(OptionalFeature.POSTCOPY));
+
+    public SessionOptions {
+        offers = Set.copyOf(offers);
+    }
+
+    public boolean has(OptionalFeature feature) {
+        return offers.contains(feature);
+    }
+
+    /** These, and more. */
+    public SessionOptions with(OptionalFeature... more) {
+        EnumSet<OptionalFeature> changed = copy();
+        changed.addAll(Arrays.asList(more));
+        return new SessionOptions(changed);
+    }
+
+    /** These, but for one. */
+    public SessionOptions without(OptionalFeature feature) {
+        EnumSet<OptionalFeature> changed = copy();
+        changed.remove(feature);
+        return new SessionOptions(changed);
+    }
+
+    private EnumSet<OptionalFeature> copy() {
+        EnumSet<OptionalFeature> copy = EnumSet.noneOf(OptionalFeature.class);
+        copy.addAll(offers);
+        return copy;
+    }
 }

@@ -5,6 +5,7 @@ import static java.util.Objects.requireNonNull;
 
 import dev.vublk.vhostuser.ControlContext;
 import dev.vublk.vhostuser.VhostUserDevice;
+import dev.vublk.vhostuser.linux.UserFault;
 import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
 import dev.vublk.vhostuser.socket.ListenerOptions;
 import dev.vublk.vhostuser.socket.VhostUserConnection;
@@ -37,7 +38,9 @@ public final class VhostUserServer implements AutoCloseable {
             SessionOptions options,
             ControlContext control,
             Supplier<VhostUserDevice> devices) {
-        this.options = requireNonNull(options, "options");
+        this.options = UserFault.isAvailable()
+                ? requireNonNull(options, "options")
+                : options.without(OptionalFeature.POSTCOPY);
         this.control = requireNonNull(control, "control");
         this.devices = requireNonNull(devices, "devices");
         this.listener = new VhostUserListener(listener, control, this::serve);
@@ -70,12 +73,22 @@ public final class VhostUserServer implements AutoCloseable {
             VhostUserMessage next = connection.receive();
             while (next != null) {
                 try (VhostUserMessage message = next) {
-                    dispatcher.dispatch(message);
+                    dispatch(session, dispatcher, message);
                 }
                 next = connection.receive();
             }
         } catch (VhostUserProtocolException | IOException e) {
             session.warn(String.valueOf(e.getMessage()));
+        }
+    }
+
+    private static void dispatch(VhostUserSession session, RequestDispatcher dispatcher, VhostUserMessage message)
+            throws IOException, VhostUserProtocolException {
+        session.turn().take();
+        try {
+            dispatcher.dispatch(message);
+        } finally {
+            session.turn().release();
         }
     }
 

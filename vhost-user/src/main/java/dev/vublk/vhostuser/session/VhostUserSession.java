@@ -8,6 +8,7 @@ import dev.vublk.vhostuser.QueueEvents;
 import dev.vublk.vhostuser.VhostUserDevice;
 import dev.vublk.vhostuser.linux.FileDescriptor;
 import dev.vublk.vhostuser.memory.DirtyLog;
+import dev.vublk.vhostuser.memory.FileMapping;
 import dev.vublk.vhostuser.memory.Iotlb;
 import dev.vublk.vhostuser.memory.MappedMemory;
 import dev.vublk.vhostuser.protocol.BackendRequest;
@@ -28,6 +29,9 @@ import dev.vublk.vhostuser.socket.BackendRequestChannel;
 import dev.vublk.vhostuser.virtqueue.InflightRegion;
 import dev.vublk.vhostuser.virtqueue.VirtioFeature;
 import java.util.Arrays;
+import java.util.List;
+import java.util.Objects;
+import java.util.function.Consumer;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
 import org.jspecify.annotations.Nullable;
@@ -57,6 +61,8 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
     private @Nullable InflightRegion inflight;
     private RingFormat inflightFormat = RingFormat.UNDECIDED;
     private @Nullable BackendRequestChannel backendRequests;
+    private final SessionTurn turn;
+    private @Nullable Postcopy postcopy;
     private final DeviceState deviceState = new DeviceState();
     private @Nullable DirtyLog log;
     private int logEventFd = NO_FD;
@@ -70,11 +76,17 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
         this.name = requireNonNull(name, "name");
         this.device = requireNonNull(device, "device");
         this.control = requireNonNull(control, "control");
+        this.turn = new SessionTurn(control);
         device.attach(this);
         this.features = new FeatureNegotiation(device.deviceFeatures(), device.packedRings(), options);
         this.vrings = new Vring[device.queueCountMax()];
         Arrays.setAll(vrings, i -> new Vring(i, device));
         this.misses = new IotlbMisses(iotlb, features, vrings.length);
+    }
+
+    /** Whoever calls any of the methods below takes it. */
+    SessionTurn turn() {
+        return turn;
     }
 
     FeatureNegotiation features() {
@@ -239,7 +251,8 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
     // ---- memory
 
     /** The new regions are mapped first: when that fails, the old ones go on. */
-    void setMemoryTable(MemoryTable table, AncillaryFds fds) throws VhostUserProtocolException {
+    void setMemoryTable(MemoryTable given, AncillaryFds fds) throws VhostUserProtocolException {
+        MemoryTable table = given.map(this::addressed);
         if (fds.count() != table.regions().size()) {
             throw new VhostUserProtocolException(
                     "memory table of " + table.regions().size() + " regions with " + fds.count() + " descriptors");
@@ -247,25 +260,35 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
         MappedMemory replaced = MappedMemory.map(table, fds::borrow);
         MappedMemory old = memory;
         stopAll();
+        leavePages(old.mappings());
         memory = replaced;
         old.close();
         iotlb.rebase(memory.snapshot());
+        expectPostcopyAck();
         startAllAfterMemoryChange();
     }
 
-    void addMemoryRegion(MemoryRegionDescription region, AncillaryFds fds) throws VhostUserProtocolException {
-        memory.add(region, fds.borrow(0));
+    /** With GPA_ADDRESSES nothing is said in user addresses: a region's own has no meaning, and the guest's takes its place. */
+    private MemoryRegionDescription addressed(MemoryRegionDescription region) {
+        return features.allows(ProtocolFeature.GPA_ADDRESSES) ? region.withUserAddress(region.guestAddress()) : region;
+    }
+
+    void addMemoryRegion(MemoryRegionDescription given, AncillaryFds fds) throws VhostUserProtocolException {
+        memory.add(addressed(given), fds.borrow(0));
+        expectPostcopyAck();
         if (anyRunning()) {
             device.extendMemory(memory.snapshot());
         }
         startAllAfterMemoryChange();
     }
 
-    void removeMemoryRegion(MemoryRegionDescription region) throws VhostUserProtocolException {
+    void removeMemoryRegion(MemoryRegionDescription given) throws VhostUserProtocolException {
+        MemoryRegionDescription region = addressed(given);
         if (!memory.contains(region)) {
             throw new VhostUserProtocolException(region + " is not there to be removed");
         }
         stopAll();
+        leavePages(List.of(memory.mapping(region)));
         memory.remove(region);
         iotlb.rebase(memory.snapshot());
         startAllAfterMemoryChange();
@@ -279,6 +302,128 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
             } catch (VhostUserProtocolException e) {
                 warn(e.reason());
             }
+        }
+    }
+
+    // ---- memory that comes late
+
+    /** Returns the descriptors of which the front end gets duplicates: one, or none when it cannot be. */
+    int[] advisePostcopy() {
+        if (isPostcopyListening()) {
+            warn("POSTCOPY_ADVISE in the middle of a migration");
+            return new int[0];
+        }
+        closePostcopy();
+        Postcopy advised = Postcopy.advise(control, turn);
+        if (advised == null) {
+            return new int[0];
+        }
+        postcopy = advised;
+        return new int[] {advised.userFaultFd()};
+    }
+
+    /** Returns whether memory may come late from now on. */
+    boolean listenPostcopy() {
+        if (postcopy == null || memory.snapshot().regionCount() > 0) {
+            warn("POSTCOPY_LISTEN without an advice, or with memory already there");
+            return false;
+        }
+        postcopy.listen();
+        return true;
+    }
+
+    /** All pages are there: the rings go on as any others. Returns whether any were missing before. */
+    boolean endPostcopy() {
+        if (!isPostcopyListening()) {
+            warn("POSTCOPY_END of nothing");
+            return false;
+        }
+        stopAll();
+        closePostcopy();
+        startAllAfterMemoryChange();
+        return true;
+    }
+
+    private void closePostcopy() {
+        if (postcopy != null) {
+            postcopy.close();
+            postcopy = null;
+            forgetAsked();
+        }
+    }
+
+    boolean isPostcopyListening() {
+        return postcopy != null && postcopy.isListening();
+    }
+
+    private void expectPostcopyAck() {
+        if (postcopy != null && postcopy.isListening()) {
+            postcopy.expectAck();
+        }
+    }
+
+    boolean awaitsPostcopyAck() {
+        return postcopy != null && postcopy.awaitsAck();
+    }
+
+    /** The front end is ready to bring what is missing in the memory that it has given. */
+    void acknowledgePostcopyMemory() throws VhostUserProtocolException {
+        if (postcopy != null) {
+            postcopy.acknowledge(memory.mappings());
+            startAllAfterMemoryChange();
+        }
+    }
+
+    /** Where memory lies here, which the front end has to know to find what a fault is about. */
+    MemoryTable memoryBases(MemoryTable given) {
+        return given.map(this::withHostAddress);
+    }
+
+    MemoryRegionDescription withHostAddress(MemoryRegionDescription given) {
+        return given.withUserAddress(memory.mapping(addressed(given)).hostAddress());
+    }
+
+    /** Nothing waits for pages of mappings that are about to go. All rings are stopped. */
+    private void leavePages(List<FileMapping> mappings) {
+        if (postcopy != null) {
+            postcopy.forget(mappings);
+            forgetAsked();
+        }
+    }
+
+    private void forgetAsked() {
+        for (Vring vring : vrings) {
+            vring.forgetAsked();
+        }
+    }
+
+    private boolean waitsForPages() {
+        return !features.translates() && isPostcopyListening();
+    }
+
+    private void waitForPages(long[] missed, Consumer<long[]> answered) {
+        Objects.requireNonNull(postcopy, "nothing comes late").ask(memory.snapshot(), missed, answered);
+    }
+
+    /** What rings are started with, and ask: the guest's IOMMU, or what has come of its memory; null for neither. */
+    private @Nullable RingPages ringPages() {
+        if (features.translates()) {
+            return new RingPages(iotlb, true);
+        }
+        return postcopy != null && postcopy.isListening() ? new RingPages(postcopy.present(), false) : null;
+    }
+
+    /** What the ring lacks has come: it can start now. */
+    private void onCome(Vring vring, long... refused) {
+        if (refused.length > 0) {
+            refuseRing(vring, "the memory of the ring does not come");
+            return;
+        }
+        vring.forgetAsked();
+        try {
+            startIfReady(vring);
+        } catch (VhostUserProtocolException e) {
+            warn(e.reason());
         }
     }
 
@@ -319,32 +464,45 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
         if (!vrings[queueIndex].isTranslated()) {
             return; // It has stopped meanwhile, and its ring may be what is being asked for now.
         }
+        if (waitsForPages()) {
+            waitForPages(missed, refused -> device.translated(queueIndex, missed, refused));
+            return;
+        }
         misses.ask(queueIndex, missed, refused -> device.translated(queueIndex, missed, refused));
         misses.askAll();
     }
 
     /** Whether the ring's own addresses are translated, where they have to be; asks for them if not. */
     private boolean isTranslated(Vring vring) throws VhostUserProtocolException {
-        if (!features.translates()) {
+        RingPages pages = ringPages();
+        if (pages == null) {
             return true;
         }
-        long[] missed = vring.untranslated(iotlb, features.acked());
+        long[] missed = vring.untranslated(pages, memory.snapshot(), features.acked());
         if (missed.length == 0) {
             return true;
         }
         if (vring.isToBeAsked(missed)) {
+            if (waitsForPages()) {
+                waitForPages(missed, refused -> onCome(vring, refused));
+                return false;
+            }
             misses.ask(vring.index(), missed, refused -> onAnswered(vring, refused));
             control.spawn(misses::askAll); // Not here: the front end may be waiting for what we do now.
         }
         return false;
     }
 
+    private void refuseRing(Vring vring, String reason) {
+        warn("ring " + vring.index() + ": " + reason);
+        vring.signalError();
+        onBroken(vring.index());
+    }
+
     /** What was there has started the ring already, when it came. */
     private void onAnswered(Vring vring, long... refused) {
         if (refused.length > 0) {
-            warn("ring " + vring.index() + ": the guest's IOMMU refuses the device its ring");
-            vring.signalError();
-            onBroken(vring.index());
+            refuseRing(vring, "the guest's IOMMU refuses the device its ring");
             return;
         }
         vring.forgetAsked();
@@ -568,13 +726,13 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
     /** Before the first features and the first memory a ring waits; both may come after it. */
     private void startIfReady(Vring vring) throws VhostUserProtocolException {
         if (isComplete(vring) && isTranslated(vring)) {
-            vring.start(memory.snapshot(), features.translates() ? iotlb : null, features.acked(), inflight);
+            vring.start(memory.snapshot(), ringPages(), features.acked(), inflight);
             inUse = true;
         }
     }
 
     private boolean isComplete(Vring vring) {
-        return vring.isReady() && features.areAcked() && memory.snapshot().regionCount() > 0;
+        return vring.isReady() && features.areAcked() && memory.snapshot().regionCount() > 0 && !awaitsPostcopyAck();
     }
 
     private void stopAll() {
@@ -588,9 +746,20 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
     /** Stops all rings, then gives everything back. */
     @Override
     public void close() {
+        turn.take();
+        try {
+            closeInTurn();
+        } finally {
+            turn.release();
+        }
+    }
+
+    private void closeInTurn() {
         reportTranslation();
         try {
             stopAllAtEnd();
+            leavePages(memory.mappings());
+            closePostcopy();
             memory.close();
             if (log != null) {
                 log.close();

@@ -88,9 +88,9 @@ final class Vring implements AutoCloseable {
     /**
      * Hands the ring to the device, with its place in the in-flight region when there is one.
      *
-     * @param iotlb what translates the ring's addresses and those in it, with nothing {@link #untranslated}; or null
+     * @param pages what translates the ring's addresses and those in it, with nothing {@link #untranslated}; or null
      */
-    void start(GuestMemory memory, @Nullable Iotlb iotlb, long features, @Nullable InflightRegion region)
+    void start(GuestMemory memory, @Nullable RingPages pages, long features, @Nullable InflightRegion region)
             throws VhostUserProtocolException {
         VringAddress at = addresses;
         if (at == null) {
@@ -98,13 +98,15 @@ final class Vring implements AutoCloseable {
         }
         RingFormat format = RingFormat.of(features);
         format.checkSize(index, size, device.queueSizeMax()); // It may have been said before the features.
-        if (iotlb != null) {
-            startTranslated(RingTranslation.of(iotlb.map(), at, format, size), memory, iotlb, features, region);
+        if (pages != null) {
+            VringAddress place = pages.place(at, memory, format, size);
+            RingTranslation found = RingTranslation.of(pages.table().map(), place, format, size);
+            startTranslated(found, memory, pages.table(), features, region);
             return;
         }
-        long desc = translate(memory, at.descUserAddress(), format.descBytes(size));
-        long avail = translate(memory, at.availUserAddress(), format.availBytes(size));
-        long used = translate(memory, at.usedUserAddress(), format.usedBytes(size));
+        long desc = RingPages.translate(index, memory, at.descUserAddress(), format.descBytes(size));
+        long avail = RingPages.translate(index, memory, at.availUserAddress(), format.availBytes(size));
+        long used = RingPages.translate(index, memory, at.usedUserAddress(), format.usedBytes(size));
         start(desc, avail, used, memory, null, features, region);
     }
 
@@ -177,15 +179,6 @@ final class Vring implements AutoCloseable {
         return inBand ? IN_BAND : NO_FD;
     }
 
-    private long translate(GuestMemory memory, long userAddress, long lengthBytes) throws VhostUserProtocolException {
-        long hostAddress = memory.translateUser(userAddress, lengthBytes);
-        if (hostAddress == GuestMemory.UNMAPPED) {
-            throw new VhostUserProtocolException(
-                    "ring " + index + " at 0x" + Long.toHexString(userAddress) + " lies outside the guest's memory");
-        }
-        return hostAddress;
-    }
-
     /** Takes the ring back from the device, drained. */
     void stop() {
         if (running) {
@@ -199,9 +192,13 @@ final class Vring implements AutoCloseable {
     }
 
     /** What of the ring's own addresses is not translated yet, as misses; of a ring that is ready. */
-    long[] untranslated(Iotlb iotlb, long features) throws VhostUserProtocolException {
+    long[] untranslated(RingPages pages, GuestMemory memory, long features) throws VhostUserProtocolException {
         VringAddress at = addresses;
-        return at == null ? new long[0] : RingTranslation.missing(iotlb.map(), at, RingFormat.of(features), size);
+        if (at == null) {
+            return new long[0];
+        }
+        RingFormat format = RingFormat.of(features);
+        return RingTranslation.missing(pages.table().map(), pages.place(at, memory, format, size), format, size);
     }
 
     /** Whether the front end has not been asked for this yet; it has from now on. */

@@ -4,6 +4,7 @@ package dev.vublk.vhostuser.session;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.vublk.vhostuser.RecordingDevice;
+import dev.vublk.vhostuser.linux.UserFault;
 import dev.vublk.vhostuser.protocol.FrontendRequest;
 import dev.vublk.vhostuser.protocol.MessageHeader;
 import dev.vublk.vhostuser.protocol.ProtocolFeature;
@@ -142,7 +143,8 @@ final class FeatureNegotiationTest {
                             | ProtocolFeature.RESET_DEVICE.mask()
                             | ProtocolFeature.CONFIGURE_MEM_SLOTS.mask()
                             | ProtocolFeature.STATUS.mask()
-                            | ProtocolFeature.DEVICE_STATE.mask());
+                            | ProtocolFeature.DEVICE_STATE.mask()
+                            | (UserFault.isAvailable() ? ProtocolFeature.PAGEFAULT.mask() : 0));
         }
     }
 
@@ -154,9 +156,15 @@ final class FeatureNegotiationTest {
             plain = session.frontend.getFeatures();
             plainProtocol = session.frontend.getProtocolFeatures();
         }
-        try (SessionUnderTest session = new SessionUnderTest(directory, new SessionOptions(true, true, true, false))) {
+        try (SessionUnderTest session = new SessionUnderTest(
+                directory,
+                SessionOptions.DEFAULT.with(
+                        OptionalFeature.IN_ORDER,
+                        OptionalFeature.ORDER_PLATFORM,
+                        OptionalFeature.IN_BAND_NOTIFICATIONS,
+                        OptionalFeature.GPA_ADDRESSES))) {
             assertThat(session.frontend.getFeatures()).isEqualTo(plain | 1L << 35 | 1L << 36);
-            assertThat(session.frontend.getProtocolFeatures()).isEqualTo(plainProtocol | 1L << 14);
+            assertThat(session.frontend.getProtocolFeatures()).isEqualTo(plainProtocol | 1L << 14 | 1L << 21);
             session.negotiate();
             assertThat(session.device.calls.getLast())
                     .isEqualTo("features "

@@ -21,7 +21,8 @@ final class InBandNotificationsTest {
     private Path directory;
 
     private SessionUnderTest session() throws Exception {
-        return new SessionUnderTest(directory, new SessionOptions(false, false, true, false)).negotiateWithMemory();
+        return new SessionUnderTest(directory, SessionOptions.DEFAULT.with(OptionalFeature.IN_BAND_NOTIFICATIONS))
+                .negotiateWithMemory();
     }
 
     /** Everything but descriptors, which none of these rings needs. */
@@ -197,7 +198,7 @@ final class InBandNotificationsTest {
     @Test
     void shouldNotTakeKickMessagesThatWereNotNegotiated() throws Exception {
         try (SessionUnderTest session =
-                new SessionUnderTest(directory, new SessionOptions(false, false, true, false))) {
+                new SessionUnderTest(directory, SessionOptions.DEFAULT.with(OptionalFeature.IN_BAND_NOTIFICATIONS))) {
             long protocol = session.frontend.getProtocolFeatures();
             session.frontend.setProtocolFeatures(protocol & ~ProtocolFeature.INBAND_NOTIFICATIONS.mask());
             session.frontend.needReply(true);

@@ -68,7 +68,12 @@ final class RandomMessagesTest {
         int eventFd = EventFd.create();
         try (BackendUnderTest backend = new BackendUnderTest(
                         ListenerOptions.atPath(directory.resolve("vhost.sock").toString()),
-                        new SessionOptions(true, true, true, false));
+                        SessionOptions.DEFAULT
+                                .without(OptionalFeature.POSTCOPY)
+                                .with(
+                                        OptionalFeature.IN_ORDER,
+                                        OptionalFeature.ORDER_PLATFORM,
+                                        OptionalFeature.IN_BAND_NOTIFICATIONS));
                 Pipe pipe = new Pipe()) {
             fds = new int[] {memory.fd(), more.fd(), eventFd, pipe.writeFd(), pipe.readFd()};
             ProcessResources before = settled(backend);
