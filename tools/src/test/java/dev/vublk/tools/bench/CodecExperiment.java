@@ -81,7 +81,8 @@ public final class CodecExperiment {
     /** Text of few words, numbers, a quarter zeroes; the same in each run. */
     private void fill() {
         Random random = new Random(1);
-        List<String> words = List.of("the", "block", "of", "a", "queue", "int", "return", "if", "for", "{", "}", "= 0x", "\n");
+        List<String> words =
+                List.of("the", "block", "of", "a", "queue", "int", "return", "if", "for", "{", "}", "= 0x", "\n");
         StringBuilder text = new StringBuilder();
         for (long at = 0; at < SOURCE_BYTES; at += 4096) {
             if (random.nextInt(4) == 0) {
@@ -215,7 +216,8 @@ public final class CodecExperiment {
         report.plot(
                 "codec-" + (blockBytes >> 10) + "k-" + (waits ? "compressed" : "busy"),
                 SvgChart.bars(
-                        "Blocks of " + (blockBytes >> 10) + " KiB, " + (waits ? "all compressed" : "nobody waits, 1 Gbit/s"),
+                        "Blocks of " + (blockBytes >> 10) + " KiB, "
+                                + (waits ? "all compressed" : "nobody waits, 1 Gbit/s"),
                         "MB/s",
                         groups,
                         DESIGNS.stream().map(design -> design.text).toList(),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.tools.bench;
 
+import static java.util.Objects.requireNonNull;
+
 import dev.vublk.blockdev.codec.BlockCodec;
 import dev.vublk.blockdev.linux.NativeMemory;
 import dev.vublk.emulator.worker.compress.BusyPolicy;
@@ -24,7 +26,7 @@ final class LockFreeCodecPool implements CodecPool {
     public void submit(long address, int lengthBytes) {
         CodecBlock block = engine.tryAcquire();
         while (block == null) {
-            onResult(engine.take());
+            onResult(requireNonNull(engine.take(), "no block is free and none is under way"));
             block = engine.tryAcquire();
         }
         NativeMemory.copy(address, block.input().address(), lengthBytes);
