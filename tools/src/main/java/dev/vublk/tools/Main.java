@@ -9,6 +9,6 @@ public final class Main {
 
     /** Runs the command and exits with its status: 0, 1 for a failure, 2 for wrong usage. */
     public static void main(String[] args) {
-        System.exit(VublkCommand.commandLine().execute(args));
+        System.exit(VublkCommand.commandLine(args).execute(args));
     }
 }

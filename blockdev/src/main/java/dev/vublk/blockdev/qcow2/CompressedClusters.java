@@ -30,6 +30,10 @@ final class CompressedClusters implements AutoCloseable {
     private final LoopQueue waiting;
     private final ArrayList<Cluster> clusters = new ArrayList<>();
     private final ArrayList<Decompression> idle = new ArrayList<>();
+
+    /** Of the copy that is under way, during which nobody else runs. */
+    private final IovCursor cursor = new IovCursor();
+
     private long useCount;
 
     CompressedClusters(IoContext context, MetadataFile file, Qcow2Header header) {
@@ -82,8 +86,7 @@ final class CompressedClusters implements AutoCloseable {
         }
     }
 
-    private static int copy(Cluster cluster, long inCluster, long iovAddress, long lengthBytes) {
-        IovCursor cursor = new IovCursor();
+    private int copy(Cluster cluster, long inCluster, long iovAddress, long lengthBytes) {
         cursor.reset(iovAddress);
         try {
             cursor.scatter(cluster.content.address() + inCluster, lengthBytes);

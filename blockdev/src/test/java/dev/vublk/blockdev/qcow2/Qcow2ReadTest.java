@@ -3,6 +3,9 @@ package dev.vublk.blockdev.qcow2;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.vublk.blockdev.BlockChannel;
+import dev.vublk.blockdev.BlockDriver;
+import dev.vublk.blockdev.BlockDrivers;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.BlockStatus;
@@ -19,6 +22,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
+import java.util.concurrent.CopyOnWriteArrayList;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.RepeatedTest;
 import org.junit.jupiter.api.Test;
@@ -285,5 +289,56 @@ final class Qcow2ReadTest {
             file.write(size, Qcow2Layout.HEADER_SIZE);
         }
         assertReadsAs(Arrays.copyOf(truth, (1 << 20) - 512), TestDisk.options(image));
+    }
+
+    /** Many readers on two loops, and a cache so small that slices come and go under them. */
+    @ParameterizedTest
+    @ValueSource(strings = {"cluster_size=512", "cluster_size=512,compressed", "cluster_size=16384,extended_l2=on"})
+    void shouldReadOnSeveralLoopsAtOnce(String options) throws Exception {
+        Path plain = create("a.qcow2", options.replace(",compressed", ""), DISK_BYTES);
+        fill(plain, DISK_BYTES, 60);
+        Path image = plain;
+        if (options.endsWith("compressed")) {
+            Path compressed = directory.resolve("c.qcow2");
+            Shell.check(
+                    "qemu-img", "convert", "-c", "-O", "qcow2", "-o", "cluster_size=4096", plain + "", compressed + "");
+            image = compressed;
+        }
+        byte[] truth = truth(image);
+        PlainLoop[] loops = {PlainLoop.withRing(), PlainLoop.withoutRing()};
+        BlockOptions small = TestDisk.options(image).withReadOnly(true).withL2CacheBytes(1);
+        try (BlockDriver driver = BlockDrivers.open(small);
+                BlockChannel first = driver.openChannel(loops[0]);
+                BlockChannel second = driver.openChannel(loops[1])) {
+            BlockChannel[] channels = {first, second};
+            List<Thread> readers = new ArrayList<>();
+            List<Throwable> failures = new CopyOnWriteArrayList<>();
+            for (int i = 0; i < 8; i++) {
+                int loop = i % 2;
+                long readerSeed = random.nextLong();
+                Thread reader = Thread.ofPlatform()
+                        .uncaughtExceptionHandler((thread, failure) -> failures.add(failure))
+                        .start(() -> readMuch(channels[loop], loops[loop], truth, readerSeed));
+                readers.add(reader);
+            }
+            for (Thread reader : readers) {
+                reader.join();
+            }
+            assertThat(failures).as("seed %d", seed).isEmpty();
+        }
+    }
+
+    private static void readMuch(BlockChannel channel, PlainLoop loop, byte[] truth, long readerSeed) {
+        Random own = new Random(readerSeed);
+        for (int i = 0; i < 400; i++) {
+            int length = 512 * (1 + own.nextInt(64));
+            int at = 512 * own.nextInt((truth.length - length) / 512 + 1);
+            try (TestVector vector = TestVector.random(own, length)) {
+                int result = loop.run(() -> channel.readv(at, vector.iov(), vector.count(), length));
+                if (result != 0 || !Arrays.equals(vector.get(), 0, length, truth, at, at + length)) {
+                    throw new AssertionError(length + " bytes at " + at + ": " + result);
+                }
+            }
+        }
     }
 }

@@ -59,4 +59,9 @@ final class FuzzIT {
     void qcow2(byte[] input) {
         FuzzTargets.Qcow2.fuzzerTestOneInput(input);
     }
+
+    @FuzzTest
+    void qcow2Check(byte[] input) {
+        FuzzTargets.Qcow2Check.fuzzerTestOneInput(input);
+    }
 }

@@ -67,4 +67,13 @@ final class FuzzTargets {
             DescriptorCount.around(() -> HostileQcow2.run(input));
         }
     }
+
+    /** The same, checked and repaired. */
+    public static final class Qcow2Check {
+        private Qcow2Check() {}
+
+        public static void fuzzerTestOneInput(byte[] input) {
+            DescriptorCount.around(() -> HostileQcow2.repair(input));
+        }
+    }
 }

@@ -11,9 +11,13 @@ import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockStatus;
 import dev.vublk.blockdev.BlockingIoContext;
 import dev.vublk.blockdev.ImageType;
+import dev.vublk.blockdev.file.OfflineFile;
 import dev.vublk.blockdev.linux.Iovec;
 import dev.vublk.blockdev.linux.NativeMemory;
+import dev.vublk.blockdev.qcow2.Qcow2Check;
+import dev.vublk.blockdev.qcow2.Qcow2CheckResult;
 import dev.vublk.blockdev.qcow2.Qcow2Header;
+import dev.vublk.blockdev.qcow2.Qcow2Repair;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
@@ -51,6 +55,26 @@ final class HostileQcow2 {
             throw new UncheckedIOException(e);
         }
         faults.check();
+    }
+
+    /** Checks and repairs it; when all is well then, another check must say so, too. */
+    static void repair(byte[] bytes) {
+        InputBytes input = new InputBytes(bytes);
+        String image = Disks.DIRECTORY.resolve("hostile.qcow2").toString();
+        Qcow2Repair.Mode mode = input.flag() ? Qcow2Repair.Mode.ALL : Qcow2Repair.Mode.LEAKS;
+        try {
+            Files.write(Path.of(image), make(input));
+            try (OfflineFile file = OfflineFile.open(image, true, false)) {
+                Qcow2CheckResult result = Qcow2Repair.run(file, mode, finding -> {});
+                Qcow2CheckResult again = Qcow2Check.run(file, finding -> {});
+                require(result.isClean() == again.isClean(), "another verdict the second time: " + again);
+            } catch (IOException refused) {
+                String reason = String.valueOf(refused.getMessage());
+                require(reason.startsWith(image) && !reason.contains("\n"), "refused without a line: " + reason);
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 
     private static byte[] make(InputBytes input) {

@@ -137,7 +137,9 @@ final class InfoCommand implements Callable<Integer> {
     private void warn(ImageInfo info) {
         if (info.format() != ImageFormat.RAW) {
             warn("looks like " + info.format().label()
-                    + ", but would be served as raw: the guest would see the container, not what is in it");
+                    + (info.format().isForeign()
+                            ? ", which is not supported; with --format raw the guest would see the container, not what is in it"
+                            : ", but would be served as raw: the guest would see the container, not what is in it"));
         }
         if (info.sizeBytes() == 0) {
             warn(info.blockDevice() ? "has no medium" : "is empty and cannot be served");

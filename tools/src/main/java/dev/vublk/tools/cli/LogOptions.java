@@ -23,6 +23,9 @@ final class LogOptions {
     private LogLevel level = LogLevel.WARN;
 
     void apply() {
-        Configurator.setAllLevels("dev.vublk", Level.valueOf(level.name()));
+        // WARN is what the configuration says; where nothing more is wanted it need not be there (ShortCommand).
+        if (level != LogLevel.WARN) {
+            Configurator.setAllLevels("dev.vublk", Level.valueOf(level.name()));
+        }
     }
 }

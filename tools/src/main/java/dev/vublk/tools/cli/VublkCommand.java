@@ -9,8 +9,10 @@ import java.io.PrintWriter;
 import java.io.UncheckedIOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.NoSuchFileException;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.Callable;
+import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -89,19 +91,36 @@ public final class VublkCommand implements Callable<Integer> {
 
     private VublkCommand() {}
 
+    /** The command line for these arguments: of commands that are over soon only that one, as the others take time to set up. */
+    public static CommandLine commandLine(String... args) {
+        if (args.length > 0 && ShortCommand.NAMES.contains(args[0])) {
+            if (Arrays.stream(args).noneMatch(arg -> arg.startsWith("--log-level"))) {
+                ShortCommand.logSimply();
+            }
+            ShortCommand root = new ShortCommand();
+            return configured(new CommandLine(root), root::isDebug);
+        }
+        return commandLine();
+    }
+
     /** The whole command line, with its error messages. */
     public static CommandLine commandLine() {
         VublkCommand root = new VublkCommand();
-        CommandLine line = new CommandLine(root);
-        line.setCaseInsensitiveEnumValuesAllowed(true);
-        line.setAbbreviatedOptionsAllowed(false);
+        CommandLine line = configured(new CommandLine(root), () -> root.debug);
         // Its size may begin with a minus.
         requireNonNull(line.getSubcommands().get("resize")).setUnmatchedOptionsArePositionalParams(true);
+        return line;
+    }
+
+    private static CommandLine configured(CommandLine line, BooleanSupplier debug) {
+        line.setCaseInsensitiveEnumValuesAllowed(true);
+        line.setAbbreviatedOptionsAllowed(false);
         line.setUsageHelpWidth(HELP_WIDTH);
         line.setUsageHelpAutoWidth(true);
         line.setExecutionStrategy(VublkCommand::run);
         line.setParameterExceptionHandler(VublkCommand::onWrongUsage);
-        line.setExecutionExceptionHandler((failure, command, parsed) -> onFailure(failure, command, root.debug));
+        line.setExecutionExceptionHandler(
+                (failure, command, parsed) -> onFailure(failure, command, debug.getAsBoolean()));
         return line;
     }
 

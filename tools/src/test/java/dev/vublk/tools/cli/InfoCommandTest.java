@@ -87,8 +87,15 @@ class InfoCommandTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"51454400, qed", "4b444d56, vmdk", "4c554b53babe, luks"})
-    void shouldWarnOfOtherFormats(String magicHex, String format) throws IOException {
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "51454400 | qed | , which is not supported; with --format raw",
+                "4b444d56 | vmdk | , which is not supported; with --format raw",
+                "4c554b53babe | luks | , which is not supported; with --format raw",
+                "1f8b08 | gzip | , but would be served as raw:"
+            })
+    void shouldWarnOfOtherFormats(String magicHex, String format, String reason) throws IOException {
         Path image = image(magicHex, 4096);
 
         for (String json : new String[] {"", "--json"}) {
@@ -99,7 +106,7 @@ class InfoCommandTest {
             assertThat(run.status()).isZero();
             assertThat(run.out()).contains("raw");
             assertThat(run.err())
-                    .isEqualTo("vublk: " + image + ": looks like " + format + ", but would be served as raw:"
+                    .isEqualTo("vublk: " + image + ": looks like " + format + reason
                             + " the guest would see the container, not what is in it\n");
         }
     }
