@@ -8,6 +8,10 @@ usage() {
 usage: bench.sh polling [option...]
        bench.sh fairness [option...]
        bench.sh compare [option...]
+       bench.sh guest [option...]
+       bench.sh startup [option...]
+       bench.sh memory [option...]
+       bench.sh jmh [option...]
        bench.sh gc [option...]
        bench.sh coroutine-pool [option...]
        bench.sh coroutine-pool --piece [MILLISECONDS]
@@ -24,6 +28,11 @@ fairness: two null disks on one IOThread: equally loaded, and one at depth 1 bes
 compare: vublk beside qemu-storage-daemon: a null disk, a file on tmpfs and one on a disk with O_DIRECT (there beside fio as
          well), 4k to 1m, depths 1 to 64: IOPS, latencies, CPU time, context switches, system calls, memory; its options:
          compare --help. Needs qemu-storage-daemon and fio (scripts/guest/setup.sh), strace for --syscalls.
+guest:   the same by fio inside real guests, with a disk of each; its options: guest --help (scripts/bench-guest.sh)
+startup: from the start of vublk to the first requests served and to full speed, with and without an AOT cache; its options:
+         startup --help
+memory:  of one disk, under load, and of each further idle disk; its options: memory --help
+jmh:     the pieces of a request's way, each with the bytes that it allocates; its options: jmh --help
 gc:      whether the back end collects garbage at full load: a file on tmpfs, and a null disk, at depth 64, and
          what a request allocates. Exit status 1 when there was a collection after the warm-up. Needs a JDK (jstat, jcmd).
 
@@ -56,6 +65,7 @@ gc only:
 
 environment: VUBLK_OPTS   more options for vublk export, such as --iothread-cpus 0
              CLIENT       a command before the client, such as "taskset -c 1"
+             BUILD=no     do not build again what the last such measurement has built
 exit status: 0 all measured, 1 something failed or gc found a collection (a line says what), 2 wrong arguments
 U
 }
@@ -75,18 +85,37 @@ wrong() {
 run_class() {
   local java_home classpath=$here/../tools/target/bench.cp
   java_home=$("$here/setup-build.sh")
-  (cd "$here/.." && JAVA_HOME=$java_home mvn -q -B -pl tools -am -DskipTests package dependency:build-classpath \
-    -Dmdep.outputFile=target/bench.cp -Dmdep.includeScope=test) || fail "the build failed"
+  if [ "${BUILD:-yes}" != no ] || [ ! -r "$classpath" ]; then
+    (cd "$here/.." && JAVA_HOME=$java_home mvn -q -B -pl tools -am -DskipTests package dependency:build-classpath \
+      -Dmdep.outputFile=target/bench.cp -Dmdep.includeScope=test) || fail "the build failed"
+  fi
+  if [ -n "$needs_aot_cache" ]; then
+    "$here/aot-cache.sh" >/dev/null || exit 1
+  fi
   exec "$java_home/bin/java" "-Dvublk.launcher=$here/vublk" --sun-misc-unsafe-memory-access=allow --enable-native-access=ALL-UNNAMED \
     --add-exports java.base/jdk.internal.vm=ALL-UNNAMED \
     -Dslf4j.internal.verbosity=ERROR -cp "$here/../tools/target/test-classes:$here/../tools/target/classes:$(cat "$classpath")" "$@"
 }
 
+needs_aot_cache=''
 case ${1:-} in
   polling | fairness | gc) experiment=$1 ;;
   compare)
     shift
     run_class dev.vublk.tools.bench.Comparison "$@"
+    ;;
+  guest | memory | jmh | startup)
+    case $1 in
+      guest) class=GuestComparison ;;
+      memory) class=MemoryBench ;;
+      jmh) class=PiecesBench ;;
+      startup)
+        class=StartupBench
+        [ "${2:-}" = --help ] || needs_aot_cache=yes
+        ;;
+    esac
+    shift
+    run_class "dev.vublk.tools.bench.$class" "$@"
     ;;
   coroutine-pool)
     [ "${2:-}" != --piece ] || run_class dev.vublk.tools.bench.CoroutinePoolBench "${3:-400}"
@@ -104,8 +133,8 @@ case ${1:-} in
     run_class dev.vublk.tools.bench.CodecExperiment "$@"
     ;;
   -h | --help) usage; exit 0 ;;
-  '') wrong "which measurement: polling, fairness, compare, gc, coroutine-pool, worker-pool, l2-lookup, codec or convert?" ;;
-  *) wrong "'$1' is no measurement: polling, fairness, compare, gc, coroutine-pool, worker-pool, l2-lookup, codec or convert" ;;
+  '') wrong "which measurement: polling, fairness, compare, guest, startup, memory, jmh, gc, coroutine-pool, worker-pool, codec, l2-lookup or convert?" ;;
+  *) wrong "'$1' is no measurement: polling, fairness, compare, guest, startup, memory, jmh, gc, coroutine-pool, worker-pool, codec, l2-lookup or convert" ;;
 esac
 shift
 rounds=3 time=1 warmup=1 out='' monitors=io_uring,epoll,poll polls=default,0,naive clients=poll,event idle=0,10,100 settle=8

@@ -253,6 +253,8 @@ public final class IOThread extends PassLoop implements AutoCloseable {
     /** Looks for work in user space for a while, then asks everybody for signals and sleeps until there is one. */
     private void pollOrSleep() {
         long beginNs = watchdog.lastEndNs();
+        poller.beginWait(answered);
+        answered = false;
         if (poller.pollNs() > 0 && foundByPolling(beginNs)) {
             return;
         }
@@ -263,6 +265,9 @@ public final class IOThread extends PassLoop implements AutoCloseable {
         if (loop.slept) {
             long pollNsBefore = poller.pollNs();
             poller.onWork(awakeNs - beginNs);
+            if (poller.expectsRequests()) {
+                poller.begin(); // Before answers are published: the driver's next request follows on their heels.
+            }
             if (poller.pollNs() != pollNsBefore && PollModeEvent.isOn()) {
                 PollModeEvent.record(name(), poller.pollNs(), poller.count());
             }

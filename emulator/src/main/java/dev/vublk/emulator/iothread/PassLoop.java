@@ -57,6 +57,9 @@ public abstract class PassLoop implements CoroutineLoop {
     /** Passes that ended in an exception, ever; written by the loop only. */
     private volatile long failedPasses;
 
+    /** Whether a guest has been answered since the loop last waited. */
+    boolean answered;
+
     /** Ends {@link #runOwners} when this pass is over. */
     boolean terminated;
 
@@ -86,6 +89,11 @@ public abstract class PassLoop implements CoroutineLoop {
 
     /** Polls {@code item} no more. On this thread only. */
     public abstract void stopPolling(PolledItem item);
+
+    /** A guest has been shown that requests of its are done: it may have more at once. On this thread only. */
+    public final void onAnswered() {
+        answered = true;
+    }
 
     /** Calls {@code onSignal} whenever {@code fd}, an eventfd, is signalled. Returns what ends that. On this thread only. */
     public final Runnable watchEventFd(int fd, Runnable onSignal) {

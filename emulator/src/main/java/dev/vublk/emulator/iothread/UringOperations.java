@@ -34,6 +34,9 @@ final class UringOperations implements IoRing, AutoCloseable {
 
     private static final int EBUSY = 16;
 
+    /** By measurement: with 2, 4 and 8 a disk behind an interrupt that comes late is about as fast, and without any limit slower. */
+    private static final int SUBMITTED_AT_ONCE = 4;
+
     private final IOThread loop;
     private final CoroutineQueue slotWaiters;
     private final @Nullable Coroutine[] waiting;
@@ -150,9 +153,20 @@ final class UringOperations implements IoRing, AutoCloseable {
     /** Hands over what was queued and takes completions in; without a system call when there is nothing to hand over. */
     void poll() {
         if (inFlight() > 0) {
-            checkEntered(ring.submit());
+            submit();
             takeCompletions();
         }
+    }
+
+    /**
+     * Hands over what is queued, {@link #SUBMITTED_AT_ONCE} at a time: the kernel first prepares all that one call brings it, some
+     * microseconds each, and only then tells the disk of the first.
+     */
+    private void submit() {
+        for (int left = ring.unsubmitted(); left > SUBMITTED_AT_ONCE; left -= SUBMITTED_AT_ONCE) {
+            checkEntered(ring.submit(SUBMITTED_AT_ONCE));
+        }
+        checkEntered(ring.submit());
     }
 
     /**

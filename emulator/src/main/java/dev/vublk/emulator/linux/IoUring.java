@@ -261,7 +261,12 @@ public final class IoUring implements AutoCloseable {
      *     to be handed over
      */
     public int submit() {
-        int count = unsubmitted();
+        return submit(Integer.MAX_VALUE);
+    }
+
+    /** As {@link #submit}, at most so many of the oldest. */
+    public int submit(int most) {
+        int count = Math.min(unsubmitted(), most);
         boolean deferred = (HostMemory.getIntAcquire(sqFlagsAddress)
                         & (IoUringLayout.IORING_SQ_TASKRUN | IoUringLayout.IORING_SQ_CQ_OVERFLOW))
                 != 0;

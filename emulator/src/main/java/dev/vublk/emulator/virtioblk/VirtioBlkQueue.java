@@ -503,6 +503,9 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
             return;
         }
         try {
+            if (virtqueue.hasUnpublished()) {
+                ioThread.onAnswered();
+            }
             if (virtqueue.publishUsed()) {
                 notifyDriver();
             }

@@ -69,6 +69,33 @@ class AdaptivePollerTest {
     }
 
     @Test
+    void shouldLearnApartWhatFollowsAnAnswer() {
+        AdaptivePoller poller = poller(32_768, 0, 0);
+        poller.onActive(new Item());
+        for (int request = 0; request < 3; request++) {
+            poller.beginWait(false);
+            poller.onWork(100_000); // the disk
+            assertThat(poller.pollNs()).as("no polling for what takes too long").isZero();
+            poller.beginWait(true);
+            poller.onWork(3_000); // the guest
+        }
+        assertThat(poller.pollNs()).isEqualTo(4_000);
+        assertThat(poller.expectsRequests()).isTrue();
+        poller.beginWait(false);
+        assertThat(poller.pollNs()).isZero();
+    }
+
+    @Test
+    void shouldExpectNoRequestsThatComeTooLate() {
+        AdaptivePoller poller = poller(32_768, 0, 0);
+        poller.onActive(new Item());
+        poller.beginWait(true);
+        poller.onWork(3_000);
+        poller.onWork(50_000);
+        assertThat(poller.expectsRequests()).isFalse();
+    }
+
+    @Test
     void shouldNeverPollWhenSwitchedOff() {
         AdaptivePoller poller = poller(0, 0, 0);
         Item item = new Item();

@@ -16,7 +16,14 @@ record ComparedCase(ComparedDisk disk, Workload workload, int blockBytes, int qu
         NULL,
         TMPFS,
         TMPFS_LARGE,
-        EXT4;
+        EXT4,
+        IOTHREADS,
+        IOTHREADS_TMPFS;
+
+        /** Whether vublk runs a second time, with two IOThreads. */
+        boolean hasTwoIoThreads() {
+            return this == IOTHREADS || this == IOTHREADS_TMPFS;
+        }
 
         List<ComparedCase> cases() {
             List<ComparedCase> cases = new ArrayList<>();
@@ -44,8 +51,18 @@ record ComparedCase(ComparedDisk disk, Workload workload, int blockBytes, int qu
                     addDepths(cases, ComparedDisk.EXT4, Workload.RANDWRITE, SMALL, 1, 8, 32, 64);
                     addDepths(cases, ComparedDisk.EXT4, Workload.READ, HUGE, 8);
                 }
+                case IOTHREADS -> addQueues(cases, ComparedDisk.NULL);
+                case IOTHREADS_TMPFS -> addQueues(cases, ComparedDisk.TMPFS);
             }
             return cases;
+        }
+    }
+
+    /** As many requests in flight on one queue and on four; with a client that takes a processor for itself, and one that sleeps. */
+    private static void addQueues(List<ComparedCase> cases, ComparedDisk disk) {
+        for (boolean event : new boolean[] {false, true}) {
+            cases.add(new ComparedCase(disk, Workload.RANDREAD, SMALL, 1, 64, event));
+            cases.add(new ComparedCase(disk, Workload.RANDREAD, SMALL, 4, 16, event));
         }
     }
 

@@ -19,8 +19,8 @@ enum ComparedDisk {
         this.label = label;
     }
 
-    /** {@code vublk export}: one IOThread, polling 32 us at most, as it does unless told otherwise. */
-    List<String> vublk(Path launcher, Path image, Path socket) {
+    /** {@code vublk export}, polling 32 us at most, as it does unless told otherwise. */
+    List<String> vublk(Path launcher, Path image, Path socket, int ioThreads) {
         List<String> command = new ArrayList<>(List.of(
                 launcher.toString(),
                 "export",
@@ -29,6 +29,8 @@ enum ComparedDisk {
                 socket.toString(),
                 "--queues",
                 String.valueOf(QUEUES),
+                "--iothreads",
+                String.valueOf(ioThreads),
                 "--locking",
                 "off"));
         if (this == EXT4) {

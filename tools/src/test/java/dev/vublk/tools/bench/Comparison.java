@@ -19,7 +19,9 @@ import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
 
 /**
  * {@code scripts/bench.sh compare}: vublk and qemu-storage-daemon under the same load of the same client, in turn. For a file on
@@ -33,6 +35,7 @@ import picocli.CommandLine.Option;
 public final class Comparison implements Callable<Integer> {
     private static final int IMAGE_MIB = 512;
     private static final String VUBLK = "vublk";
+    private static final String VUBLK_2 = "vublk-2-iothreads";
     private static final String QSD = "qsd";
     private static final String FIO = "fio";
     private static final Pattern STRACE_TOTAL = Pattern.compile("(?m)^\\S+\\s+\\S+\\s+\\S*\\s+(\\d+)\\s+.*total$");
@@ -50,7 +53,7 @@ public final class Comparison implements Callable<Integer> {
             names = "--groups",
             split = ",",
             paramLabel = "LIST",
-            description = "Of null, tmpfs, tmpfs_large, ext4 (default all).")
+            description = "Of null, tmpfs, tmpfs_large, ext4, iothreads, iothreads_tmpfs (default all).")
     private Set<ComparedCase.Group> groups = EnumSet.allOf(ComparedCase.Group.class);
 
     @Option(
@@ -70,6 +73,10 @@ public final class Comparison implements Callable<Integer> {
     @Option(names = "--plots", paramLabel = "DIRECTORY", description = "Write pictures there, as SVG.")
     private @Nullable Path plots;
 
+    @Spec
+    @SuppressWarnings("NullAway.Init") // picocli sets it
+    private CommandSpec spec;
+
     private final Medians medians = new Medians();
 
     private Comparison() {}
@@ -83,14 +90,9 @@ public final class Comparison implements Callable<Integer> {
     @Override
     public Integer call() throws Exception {
         Report report = new Report(plots);
-        report.line("# vublk beside qemu-storage-daemon%n");
+        report.origin("bench.sh compare", spec);
         report.line(
-                "%s, %d processors, Linux %s, Java %s, %s; %d rounds of %.1f s after %.1f s of warm-up each; medians"
-                        + " (least - most).%n",
-                Machine.processorName(),
-                Runtime.getRuntime().availableProcessors(),
-                System.getProperty("os.version"),
-                System.getProperty("java.version"),
+                "%s; %d rounds of %.1f s after %.1f s of warm-up each; medians (least - most).%n",
                 output(List.of("qemu-storage-daemon", "--version"))
                         .lines()
                         .findFirst()
@@ -161,14 +163,15 @@ public final class Comparison implements Callable<Integer> {
             Path image,
             Report report)
             throws Exception {
-        Path launcher = Path.of(System.getProperty("vublk.launcher", "scripts/vublk"));
-        Path ours = directory.resolve("vublk.sock");
-        Path theirs = directory.resolve("qsd.sock");
-        List<String> names = disk == ComparedDisk.EXT4 ? List.of(VUBLK, QSD, FIO) : List.of(VUBLK, QSD);
-        try (ComparedServer vublk = ComparedServer.start(VUBLK, directory, ours, disk.vublk(launcher, image, ours));
-                ComparedServer qsd =
-                        ComparedServer.start(QSD, directory, theirs, disk.qemuStorageDaemon(image, theirs))) {
-            List<ComparedServer> servers = List.of(vublk, qsd);
+        List<String> names = names(group, disk);
+        List<ComparedServer> servers = new ArrayList<>();
+        try {
+            for (String name : names) {
+                if (!name.equals(FIO)) {
+                    Path socket = directory.resolve(name + ".sock");
+                    servers.add(ComparedServer.start(name, directory, socket, command(name, disk, image, socket)));
+                }
+            }
             // Only that everything is compiled, on both sides, and every page of the image has been touched.
             for (ComparedServer server : servers) {
                 new Bench(cases.getFirst()
@@ -185,7 +188,7 @@ public final class Comparison implements Callable<Integer> {
                         if (name.equals(FIO)) {
                             measureFio(each, image, group);
                         } else {
-                            measure(each, name.equals(VUBLK) ? vublk : qsd, group, report);
+                            measure(each, named(name, servers), group, report);
                         }
                     }
                 }
@@ -198,7 +201,30 @@ public final class Comparison implements Callable<Integer> {
                 }
             }
             write(group, cases, names, servers, report);
+        } finally {
+            servers.forEach(ComparedServer::close);
         }
+    }
+
+    private static List<String> names(ComparedCase.Group group, ComparedDisk disk) {
+        if (group.hasTwoIoThreads()) {
+            return List.of(VUBLK, VUBLK_2, QSD);
+        }
+        return disk == ComparedDisk.EXT4 ? List.of(VUBLK, QSD, FIO) : List.of(VUBLK, QSD);
+    }
+
+    private static List<String> command(String name, ComparedDisk disk, Path image, Path socket) {
+        Path launcher = Path.of(System.getProperty("vublk.launcher", "scripts/vublk"));
+        return name.equals(QSD)
+                ? disk.qemuStorageDaemon(image, socket)
+                : disk.vublk(launcher, image, socket, name.equals(VUBLK_2) ? 2 : 1);
+    }
+
+    private static ComparedServer named(String name, List<ComparedServer> servers) {
+        return servers.stream()
+                .filter(server -> server.name.equals(name))
+                .findFirst()
+                .orElseThrow();
     }
 
     private static String key(ComparedCase.Group group, ComparedCase each, String name, String what) {
@@ -247,8 +273,8 @@ public final class Comparison implements Callable<Integer> {
                         "--direct=1",
                         "--thread",
                         "--time_based",
-                        "--runtime=" + (int) Math.ceil(timeSeconds),
-                        "--ramp_time=" + (int) Math.ceil(warmupSeconds),
+                        "--runtime=" + (long) (timeSeconds * 1000) + "ms",
+                        "--ramp_time=" + (long) (warmupSeconds * 1000) + "ms",
                         "--output-format=json")))
                 .path("jobs")
                 .path(0);
@@ -301,13 +327,15 @@ public final class Comparison implements Callable<Integer> {
             List<ComparedServer> servers,
             Report report)
             throws IOException {
-        report.line("## %s%n", cases.getFirst().disk().label);
+        List<String> serverNames = servers.stream().map(server -> server.name).toList();
+        report.line("## %s%s%n", cases.getFirst().disk().label, group.hasTwoIoThreads() ? ", 2 IOThreads" : "");
         report.line(
-                "| load | %s | vublk / qsd | CPU s/million: %s | p50, p99.9 us: %s | switches/I/O: vublk, qsd |%s",
+                "| load | %s | vublk / qsd | CPU s/million: %s | p50, p99.9 us: %s | switches/I/O: %s |%s",
                 String.join(" IOPS | ", names) + " IOPS",
                 String.join(", ", names),
                 String.join("; ", names),
-                syscalls ? " system calls/I/O: vublk, qsd |" : "");
+                String.join(", ", serverNames),
+                syscalls ? " system calls/I/O: " + String.join(", ", serverNames) + " |" : "");
         report.line("|---%s|---|---|---|---|%s", "|---".repeat(names.size()), syscalls ? "---|" : "");
         for (ComparedCase each : cases) {
             StringBuilder line = new StringBuilder("| ").append(each.label());
@@ -334,9 +362,9 @@ public final class Comparison implements Callable<Integer> {
                         medians.of(key(group, each, name, "p50")),
                         medians.of(key(group, each, name, "p999"))));
             }
-            line.append(" | ").append(list(group, each, List.of(VUBLK, QSD), "switches", "%.4f"));
+            line.append(" | ").append(list(group, each, serverNames, "switches", "%.4f"));
             if (syscalls) {
-                line.append(" | ").append(list(group, each, List.of(VUBLK, QSD), "syscalls", "%.4f"));
+                line.append(" | ").append(list(group, each, serverNames, "syscalls", "%.4f"));
             }
             report.line("%s |", line);
         }
@@ -345,7 +373,9 @@ public final class Comparison implements Callable<Integer> {
                 "%nMemory (RSS without shared memory): vublk %.0f MiB, qsd %.0f MiB.%n",
                 medians.max(key(group, last, servers.getFirst().name, "rss")),
                 medians.max(key(group, last, servers.getLast().name, "rss")));
-        plot(group, cases, names, report);
+        if (!group.hasTwoIoThreads()) {
+            plot(group, cases, names, report);
+        }
     }
 
     private String list(ComparedCase.Group group, ComparedCase each, List<String> names, String what, String format) {
