@@ -57,7 +57,7 @@ populate() {
   room=$(($(numfmt --from=iec "$size") / 8 * 7))
   mkdir "$scratch/files"
   (cd "$data" && find . -xdev -type f -printf '%s\t%p\n' 2>/dev/null | sort -k2 \
-    | awk -F'\t' -v room="$room" '{ sum += $1 + 4096; if (sum > room) exit; print $2 }') >"$scratch/list"
+    | awk -F'\t' -v room="$room" '{ sum += $1 + 4096; if (sum <= room) print $2 }') >"$scratch/list"
   (cd "$data" && cpio -pdm --quiet "$scratch/files" <"$scratch/list" 2>/dev/null) || true
   truncate -s "$size" "$1"
   mkfs.ext4 -q -F -d "$scratch/files" "$1"

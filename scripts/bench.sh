@@ -16,6 +16,7 @@ usage: bench.sh polling [option...]
        bench.sh coroutine-pool [option...]
        bench.sh coroutine-pool --piece [MILLISECONDS]
        bench.sh worker-pool [ROUNDS]
+       bench.sh codec [ROUNDS [REPORT [PLOTS]]]
        bench.sh l2-lookup
        bench.sh convert [option...]
 
@@ -41,6 +42,8 @@ coroutine-pool: designs of a coroutine pool (none, fixed, unbounded and resized,
 l2-lookup: what it costs to find a cluster of a qcow2 image whose tables are in memory: time and bytes allocated.
 worker-pool: bursts of 64 and 512 blocking calls on a cold pool: how long the submitting loop is held up, beside a pool that
          spawns in the submitter and beside ThreadPoolExecutor.
+codec:   the lock-free codec engine beside a pool with one lock and one request a worker, 1 to 8 workers: throughput, context
+         switches, CPU time of each worker, busy rate. REPORT is a file for the tables, PLOTS a directory for pictures.
 
   --rounds N        rounds; what is compared follows each other within a round (default 3)
   --time SECONDS    each measurement (default 1; gc: 60)
@@ -125,9 +128,13 @@ case ${1:-} in
     ;;
   l2-lookup) run_class dev.vublk.blockdev.qcow2.L2LookupBench ;;
   worker-pool) run_class dev.vublk.tools.bench.WorkerBurstBench "${2:-20}" ;;
+  codec)
+    shift
+    run_class dev.vublk.tools.bench.CodecExperiment "$@"
+    ;;
   -h | --help) usage; exit 0 ;;
-  '') wrong "which measurement: polling, fairness, compare, guest, startup, memory, jmh, gc, coroutine-pool, worker-pool, l2-lookup or convert?" ;;
-  *) wrong "'$1' is no measurement: polling, fairness, compare, guest, startup, memory, jmh, gc, coroutine-pool, worker-pool, l2-lookup or convert" ;;
+  '') wrong "which measurement: polling, fairness, compare, guest, startup, memory, jmh, gc, coroutine-pool, worker-pool, codec, l2-lookup or convert?" ;;
+  *) wrong "'$1' is no measurement: polling, fairness, compare, guest, startup, memory, jmh, gc, coroutine-pool, worker-pool, codec, l2-lookup or convert" ;;
 esac
 shift
 rounds=3 time=1 warmup=1 out='' monitors=io_uring,epoll,poll polls=default,0,naive clients=poll,event idle=0,10,100 settle=8

@@ -13,6 +13,12 @@ import dev.vublk.blockdev.linux.NativeMemory;
  * code of their own each are smaller.
  */
 final class DeflateEncoder {
+    /**
+     * After so many literals without a match, 2^8, only every second position is looked at, after twice as many every third, and so
+     * on: what is compressed already goes through four times as fast, and other data has no such runs.
+     */
+    private static final int RUN_SHIFT = 8;
+
     /** Symbols in a chunk: some hundred bytes more than a code's lengths take; by measurement. */
     private static final int CHUNK_SYMBOLS = 4096;
 
@@ -75,10 +81,13 @@ final class DeflateEncoder {
         while (position <= searchEnd && symbols < CHUNK_SYMBOLS) {
             int match = find(bias, position, end, LENGTH_MIN - 1, level.candidatesMax());
             if (match == 0) {
-                chunk.literals[NativeMemory.getByte(bias + position) & 0xff]++;
-                position++;
-                run++;
-                symbols++;
+                int stop = Math.min(searchEnd + 1, position + 1 + (run >> RUN_SHIFT));
+                do {
+                    chunk.literals[NativeMemory.getByte(bias + position) & 0xff]++;
+                    position++;
+                    run++;
+                    symbols++;
+                } while (position < stop);
                 continue;
             }
             int taken = position + 1;

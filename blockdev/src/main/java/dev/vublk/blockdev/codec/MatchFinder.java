@@ -17,8 +17,10 @@ final class MatchFinder {
     /** Sixteen times the largest block; arbitrary beyond that. */
     private static final int POSITION_MAX = 1 << 30;
 
+    /** Eight times as many heads as positions keep most chains free of strangers; beyond 2^15 they do not fit the cache. */
+    private static final int HASH_BITS_MAX = 15;
+
     private final int windowBytes;
-    private final int windowMask;
     private final int chainShift;
     private final int tripleShift;
     private final int[] chainHeads;
@@ -28,8 +30,7 @@ final class MatchFinder {
 
     MatchFinder(int windowBytes) {
         this.windowBytes = windowBytes;
-        windowMask = windowBytes - 1;
-        int hashBits = Math.min(15, Integer.numberOfTrailingZeros(windowBytes) + 1);
+        int hashBits = Math.min(HASH_BITS_MAX, Integer.numberOfTrailingZeros(windowBytes) + 3);
         chainShift = 32 - hashBits;
         tripleShift = 32 - (hashBits - 1);
         chainHeads = new int[1 << hashBits];
@@ -58,6 +59,8 @@ final class MatchFinder {
      * @return length << 16 | distance; 0 when there is none
      */
     int find(long bias, int position, int longerThan, int lengthMax, int lengthNice, int candidatesMax) {
+        int[] previous = this.previous;
+        int mask = previous.length - 1;
         long at = bias + position;
         int word = NativeMemory.getInt(at);
         int chain = (word * HASH_MULTIPLIER) >>> chainShift;
@@ -66,7 +69,7 @@ final class MatchFinder {
         int near = triples[triple];
         chainHeads[chain] = position;
         triples[triple] = position;
-        previous[position & windowMask] = candidate;
+        previous[position & mask] = candidate;
         int reach = position - windowBytes;
         int length = longerThan;
         int distance = 0;
@@ -80,7 +83,10 @@ final class MatchFinder {
         for (int tries = candidatesMax; candidate > reach && tries > 0; tries--) {
             long from = bias + candidate;
             if (NativeMemory.getInt(from + length - 3) == tail && NativeMemory.getInt(from) == word) {
-                int same = sameBytes(from, at, lengthMax);
+                long difference = NativeMemory.getLong(from + 4) ^ NativeMemory.getLong(at + 4);
+                int same = difference != 0
+                        ? Math.min(4 + (Long.numberOfTrailingZeros(difference) >>> 3), lengthMax)
+                        : sameBytes(from, at, lengthMax);
                 if (same > length) {
                     length = same;
                     distance = position - candidate;
@@ -90,25 +96,27 @@ final class MatchFinder {
                     tail = NativeMemory.getInt(at + length - 3);
                 }
             }
-            candidate = previous[candidate & windowMask];
+            candidate = previous[candidate & mask];
         }
         return distance == 0 ? 0 : length << 16 | distance;
     }
 
     /** Takes in positions that nothing is looked for at. */
     void skip(long bias, int from, int to) {
+        int[] previous = this.previous;
+        int mask = previous.length - 1;
         for (int position = from; position < to; position++) {
             int word = NativeMemory.getInt(bias + position);
             int chain = (word * HASH_MULTIPLIER) >>> chainShift;
-            previous[position & windowMask] = chainHeads[chain];
+            previous[position & mask] = chainHeads[chain];
             chainHeads[chain] = position;
             triples[((word << 8) * HASH_MULTIPLIER) >>> tripleShift] = position;
         }
     }
 
-    /** How many bytes from the fifth on are the same, and four: those are known to be. */
+    /** How many bytes are the same, of which twelve are known to be. */
     private static int sameBytes(long first, long second, int lengthMax) {
-        int same = 4;
+        int same = 12;
         while (same < lengthMax) {
             long difference = NativeMemory.getLong(first + same) ^ NativeMemory.getLong(second + same);
             if (difference != 0) {

@@ -23,7 +23,8 @@ final class CompressingCopy extends CopyWork {
             ImageSource source, BlockSink sink, CopyRules rules, CopyProgress progress, CodecSettings settings) {
         super(source, sink, rules, progress);
         this.sink = sink;
-        this.settings = settings.withOrdered(sink.isOrdered());
+        // An image's clusters too lie closer together, and are read faster, when they are written in order.
+        this.settings = settings.withOrdered(true);
     }
 
     /** What the engine has done; null before it has begun. Any thread. */

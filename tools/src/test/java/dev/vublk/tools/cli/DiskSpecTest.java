@@ -271,7 +271,7 @@ class DiskSpecTest {
                 assertThat(e).hasMessageStartingWith("--" + key + ": ").hasMessageNotContaining("no such key");
             }
         }
-        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(38);
+        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(40);
     }
 
     @Test

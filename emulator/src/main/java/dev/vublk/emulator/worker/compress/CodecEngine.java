@@ -5,6 +5,7 @@ import static java.util.Objects.requireNonNull;
 
 import dev.vublk.blockdev.codec.BlockCodec;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
@@ -163,6 +164,11 @@ public final class CodecEngine implements AutoCloseable {
             cpuNs.add(worker.cpuNs());
         }
         return counters.stats(System.nanoTime() - startNs, cpuNs);
+    }
+
+    /** The workers' threads, for whoever watches them. */
+    public List<Thread> threads() {
+        return Arrays.stream(workers).map(CodecWorker::thread).toList();
     }
 
     /** Stops the workers, each after the block that it has in hand, and frees all blocks. What is outstanding is lost. */

@@ -28,6 +28,10 @@ final class CodecWorker implements Runnable {
         thread = Thread.ofPlatform().name(name).daemon(true).unstarted(this);
     }
 
+    Thread thread() {
+        return thread;
+    }
+
     void start() {
         thread.start();
     }
