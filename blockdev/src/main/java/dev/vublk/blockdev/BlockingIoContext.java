@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.blockdev;
 
+import dev.vublk.blockdev.linux.Errno;
+import org.apache.logging.log4j.LogManager;
+import org.apache.logging.log4j.Logger;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The context of one thread that may block: for opening images, and for tools. Without a ring; blocking calls are made on the
- * calling thread. All of a channel's calls come from one thread at a time.
+ * calling thread. All of a channel's calls come from one thread at a time; several threads with a context each are as many
+ * requests in flight.
  */
 public final class BlockingIoContext implements IoContext {
+    private static final Logger LOG = LogManager.getLogger(BlockingIoContext.class);
 
     @Override
     public @Nullable IoRing ring() {
@@ -16,7 +21,12 @@ public final class BlockingIoContext implements IoContext {
 
     @Override
     public int runBlocking(BlockingCall call) {
-        return call.run();
+        try {
+            return call.run();
+        } catch (RuntimeException e) {
+            LOG.error("a blocking call failed", e);
+            return -Errno.EIO;
+        }
     }
 
     @Override

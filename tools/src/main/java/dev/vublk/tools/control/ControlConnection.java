@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.vublk.blockdev.BlockStatus;
+import dev.vublk.blockdev.BlockingIoContext;
 import dev.vublk.blockdev.cbw.DiskSnapshot;
 import dev.vublk.blockdev.cbw.SnapshotReader;
 import dev.vublk.blockdev.linux.Errno;
@@ -12,7 +13,6 @@ import dev.vublk.blockdev.linux.NativeMemory;
 import dev.vublk.emulator.DiskConfig;
 import dev.vublk.emulator.Emulator;
 import dev.vublk.emulator.ExportSnapshot;
-import dev.vublk.tools.image.ThreadIoContext;
 import java.io.IOException;
 import java.nio.channels.SocketChannel;
 import java.util.List;
@@ -108,7 +108,7 @@ final class ControlConnection implements AutoCloseable {
         }
         ExportSnapshot taken = emulator.takeSnapshot(indexOf(disk), limits.directory(), limits.storeBytesMax());
         snapshot = taken;
-        reader = taken.disk().openReader(new ThreadIoContext());
+        reader = taken.disk().openReader(new BlockingIoContext());
         reply.put("size", taken.disk().sizeBytes());
     }
 

@@ -4,6 +4,7 @@ package dev.vublk.tools.image;
 import dev.vublk.blockdev.BlockChannel;
 import dev.vublk.blockdev.BlockDriver;
 import dev.vublk.blockdev.BlockStatus;
+import dev.vublk.blockdev.BlockingIoContext;
 import dev.vublk.blockdev.codec.CodecBuffer;
 import dev.vublk.blockdev.codec.ZeroScan;
 import dev.vublk.blockdev.linux.Errno;
@@ -30,7 +31,7 @@ final class BackingFilter implements PieceFilter {
      * @param pieceBytes how much is compared at once: a multiple of the cluster
      */
     BackingFilter(BlockDriver backing, String name, int unitBytes, int pieceBytes, PieceFilter zeroes) {
-        this.backing = backing.openChannel(new ThreadIoContext());
+        this.backing = backing.openChannel(new BlockingIoContext());
         this.name = name;
         this.unitBytes = unitBytes;
         this.zeroes = zeroes;

@@ -3,6 +3,7 @@ package dev.vublk.tools.image;
 
 import dev.vublk.blockdev.BlockChannel;
 import dev.vublk.blockdev.BlockDriver;
+import dev.vublk.blockdev.BlockingIoContext;
 import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.linux.Iovec;
 import dev.vublk.blockdev.linux.NativeMemory;
@@ -93,7 +94,7 @@ final class ChannelTarget implements ImageTarget {
 
     /** The disk on one thread, and what a call needs. */
     private final class Channel {
-        private final BlockChannel blocks = driver.openChannel(new ThreadIoContext());
+        private final BlockChannel blocks = driver.openChannel(new BlockingIoContext());
         private final long iovec = NativeMemory.allocateZeroed(Iovec.SIZE_BYTES);
         private final long rangeBytesMax = Math.max(1 << 20, driver.limits().maxWriteZeroesBytes()) & -UNIT_BYTES;
 

@@ -4,6 +4,7 @@ package dev.vublk.tools.image;
 import dev.vublk.blockdev.BlockChannel;
 import dev.vublk.blockdev.BlockDriver;
 import dev.vublk.blockdev.BlockStatus;
+import dev.vublk.blockdev.BlockingIoContext;
 import dev.vublk.blockdev.linux.Errno;
 import java.io.IOException;
 
@@ -55,7 +56,7 @@ final class DriverSource implements ImageSource {
 
     @Override
     public Reader openReader() {
-        return new DriverReader(driver.openChannel(new ThreadIoContext()));
+        return new DriverReader(driver.openChannel(new BlockingIoContext()));
     }
 
     @Override
