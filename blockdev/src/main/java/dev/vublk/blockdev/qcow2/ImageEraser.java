@@ -23,6 +23,7 @@ final class ImageEraser {
     private final int clusterBits;
     private final long clusterMask;
     private final boolean hasDataFile;
+    private final boolean hasRawDataFile;
 
     ImageEraser(
             WritableImage image,
@@ -41,6 +42,7 @@ final class ImageEraser {
         this.clusterBits = image.header.clusterBits();
         this.clusterMask = image.header.clusterBytes() - 1L;
         this.hasDataFile = image.header.hasDataFile();
+        this.hasRawDataFile = image.header.hasRawDataFile();
     }
 
     /** Discards the whole clusters of a range; as {@code BlockChannel.discard}. */
@@ -91,7 +93,9 @@ final class ImageEraser {
         for (long at = start; at < end; ) {
             long step;
             boolean whole = (at & clusterMask) == 0 && at < wholeEnd;
-            if (whole && (rules.canZero() || (unmap && !rules.reachesBacking(at)))) {
+            if (whole && hasRawDataFile) {
+                step = zeroRaw(at, wholeEnd - at);
+            } else if (whole && (rules.canZero() || (unmap && !rules.reachesBacking(at)))) {
                 step = eraseClusters(slot, at, wholeEnd - at, unmap);
             } else {
                 step = Math.min(end - at, clusterMask + 1 - (at & clusterMask));
@@ -106,11 +110,25 @@ final class ImageEraser {
         return 0;
     }
 
+    /**
+     * Zeroes whole clusters of a raw data file, whatever the entries say, which stay: those that name no data read as zeroes, but
+     * the file may hold what a failed write left.
+     */
+    private long zeroRaw(long at, long bytes) {
+        RangeLock.Range range = image.clusters.acquire(file.queue(), at, at + bytes, true);
+        try {
+            int result = data.writeZeroes(at, bytes);
+            return result < 0 ? result : bytes;
+        } finally {
+            image.clusters.release(range);
+        }
+    }
+
     /** How many bytes were done, which may reach behind the disk's end, or a negative errno. */
     private long eraseClusters(WriteSlot slot, long at, long mostBytes, boolean unmap) {
         int l1Index = cache.l1Index(at);
         if (image.l1.tableOffset(l1Index) == 0 && !rules.reachesBacking(at)) {
-            return cache.tableEnd(at) - at; // Zeroes as it is. A data file that is raw has them too.
+            return cache.tableEnd(at) - at; // Zeroes as it is.
         }
         long clusters = Math.min((mostBytes + clusterMask) >>> clusterBits, writer.sliceBytesFrom(at) >>> clusterBits);
         long bytes = clusters << clusterBits;
@@ -161,22 +179,13 @@ final class ImageEraser {
         if (!changed) {
             return 0;
         }
-        int result = 0;
-        long bytes = Math.min((long) count << clusterBits, image.sizeBytes() - at);
-        if (image.header.hasRawDataFile()) {
-            result = data.writeZeroes(at, bytes);
-        }
-        if (result == 0) {
-            result = L2Commit.commit(image, file, slice, slot.change);
-        }
+        int result = L2Commit.commit(image, file, slice, slot.change);
         if (result < 0) {
             return result;
         }
         writer.freeOld(slot, count, words, unmap);
-        if (hasDataFile && !image.header.hasRawDataFile() && unmap) {
-            result = data.discard(at, bytes);
-        }
-        return result;
+        long bytes = Math.min((long) count << clusterBits, image.sizeBytes() - at);
+        return hasDataFile && unmap ? data.discard(at, bytes) : 0;
     }
 
     /** Writes zeroes over a part of a cluster, unless there are zeroes already. */
@@ -194,7 +203,7 @@ final class ImageEraser {
             slice.read(cache.entryIndex(at), slot.entry);
         }
         if (rules.isZero(slot.entry, at, at + bytes)) {
-            return 0;
+            return hasRawDataFile ? data.writeZeroes(at, bytes) : 0;
         }
         long iov = NativeMemory.allocate(Iovec.SIZE_BYTES);
         if (iov == 0) {

@@ -304,8 +304,10 @@ final class ImageWriter implements AutoCloseable {
         slice.read(index + count - 1, slot.entry);
         long copyEnd = Math.max(at + bytes, Math.min(rules.copyEnd(slot.entry, at + bytes), image.sizeBytes()));
         int result = 0;
-        if (hasDataFile && !hasRawDataFile) {
-            result = data.writeZeroes(offset, (long) count << clusterBits); // There may be anything.
+        if (hasDataFile) {
+            // There may be anything, as what a failed write left.
+            long length = (long) count << clusterBits;
+            result = data.writeZeroes(offset, hasRawDataFile ? Math.min(length, image.sizeBytes() - offset) : length);
             replacesData = true;
         }
         if (result == 0) {

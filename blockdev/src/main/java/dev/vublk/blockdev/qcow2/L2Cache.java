@@ -209,8 +209,12 @@ final class L2Cache {
         }
     }
 
-    /** Forgets the slices of an L2 table that is no longer the one of its L1 entry. */
-    synchronized void drop(int l1Index) {
+    /**
+     * Lets an L1 entry, which has been written, name another L2 table, and forgets the slices of the old one: whoever sees the new
+     * entry pins no slice of the old table.
+     */
+    synchronized void moveTable(int l1Index, long entry) {
+        l1.set(l1Index, entry);
         slices.setRelease(l1Index, null);
         for (int i = 0; i < ring.size(); i++) {
             if (ring.get(i).l1Index == l1Index) {

@@ -50,9 +50,8 @@ final class L2TableCopy {
             return result;
         }
         image.countCommit();
-        image.l1.set(l1Index, entry);
+        image.cache.moveTable(l1Index, entry);
         if (oldOffset != 0) {
-            image.cache.drop(l1Index);
             image.metadata.remove(oldOffset >>> clusterBits, 1);
             image.freed.add(oldOffset >>> clusterBits, 1, false);
         }
