@@ -47,10 +47,17 @@ final class VolatileFile {
     /** One in so many calls fails with EIO; 0 for none. */
     private volatile int failsOneIn;
 
-    private final Random faults = new Random(1);
+    private final Random faults;
 
-    /** Runs after each call that changes something. */
+    /** Runs after each blocking call. */
     private volatile Runnable observer = () -> {};
+
+    /** Runs before each call from a loop, which it holds up. */
+    private volatile Runnable gate = () -> {};
+
+    private VolatileFile(long seed) {
+        faults = new Random(seed);
+    }
 
     private static final class Version {
         final byte[] content;
@@ -64,8 +71,8 @@ final class VolatileFile {
 
     private record Size(long bytes, long number) {}
 
-    static VolatileFile of(Path image) throws IOException {
-        VolatileFile file = new VolatileFile();
+    static VolatileFile of(Path image, long seed) throws IOException {
+        VolatileFile file = new VolatileFile(seed);
         byte[] content = Files.readAllBytes(image);
         file.write(0, content, 0, content.length);
         file.size(content.length);
@@ -79,6 +86,10 @@ final class VolatileFile {
 
     void observe(Runnable newObserver) {
         observer = newObserver;
+    }
+
+    void holdUp(Runnable newGate) {
+        gate = newGate;
     }
 
     void limitSpace(long bytes) {
@@ -275,11 +286,20 @@ final class VolatileFile {
                 return result;
             }
             return loop.runBlocking(() -> {
+                gate.run();
                 if (faults.nextInt(4) == 0) {
                     LockSupport.parkNanos(1);
                 }
-                return fails() ? -Errno.EIO : call.run();
+                return fails() ? failed(call) : call.run();
             });
+        }
+
+        /** A call that failed has done nothing, or everything all the same. */
+        private int failed(IoContext.BlockingCall call) {
+            if (faults.nextBoolean()) {
+                call.run();
+            }
+            return -Errno.EIO;
         }
 
         @Override
@@ -309,6 +329,9 @@ final class VolatileFile {
             }
             int half = bytes.length / 2 & -UNIT_BYTES;
             VolatileFile.this.write(offset, bytes, 0, half);
+            if (fails()) {
+                return -Errno.EIO;
+            }
             VolatileFile.this.write(offset + half, bytes, half, bytes.length - half);
             if (stable) {
                 makeStable(offset, bytes.length);
