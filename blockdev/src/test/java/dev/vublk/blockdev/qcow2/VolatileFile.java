@@ -19,6 +19,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 
@@ -46,6 +47,9 @@ final class VolatileFile {
 
     /** One in so many calls fails with EIO; 0 for none. */
     private volatile int failsOneIn;
+
+    /** The one call that does everything and yet fails comes after so many more; -1 for none. */
+    private final AtomicInteger failsAfter = new AtomicInteger(-1);
 
     private final Random faults;
 
@@ -98,6 +102,15 @@ final class VolatileFile {
 
     void failOneIn(int calls) {
         failsOneIn = calls;
+    }
+
+    /** Of the calls from a loop that follow, the one behind so many succeeds and says that it did not. */
+    void failAfter(int calls) {
+        failsAfter.set(calls);
+    }
+
+    private boolean failsNow() {
+        return failsAfter.get() >= 0 && failsAfter.getAndDecrement() == 0;
     }
 
     /** Everything is stable. */
@@ -289,6 +302,10 @@ final class VolatileFile {
                 gate.run();
                 if (faults.nextInt(4) == 0) {
                     LockSupport.parkNanos(1);
+                }
+                if (failsNow()) {
+                    call.run();
+                    return -Errno.EIO;
                 }
                 return fails() ? failed(call) : call.run();
             });
