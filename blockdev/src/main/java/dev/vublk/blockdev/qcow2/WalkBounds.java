@@ -5,8 +5,8 @@ import java.io.IOException;
 
 /**
  * How much of an image a check reads before it gives up: tables of a sound image lie apart, so they take no more room than the
- * file has, and an L1 table names each L2 table once. A made-up image could name the same table again and again, and its check
- * would take hours for a file of a megabyte. What is named behind the end of the file reads as zeroes, and is not looked at. Used by
+ * file has, and an L1 table names each L2 table once. A made-up image could name the same tables again and again, and what a check
+ * reads would grow with the cube of its size. What is named behind the end of the file reads as zeroes, and is not looked at. Used by
  * one thread.
  */
 final class WalkBounds {

@@ -4,9 +4,11 @@ package dev.vublk.emulator.fuzz;
 import dev.vublk.vhostuser.memory.FileMapping;
 import dev.vublk.vhostuser.virtqueue.DescriptorChain;
 import dev.vublk.vhostuser.virtqueue.Virtqueue;
+import java.util.HashSet;
 import java.util.IdentityHashMap;
 import java.util.Map;
 import java.util.NavigableMap;
+import java.util.Set;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
@@ -18,6 +20,8 @@ import org.jspecify.annotations.Nullable;
  * <p>The first violation is kept and thrown before memory is touched: the product may catch it, {@link #check} tells of it.
  */
 final class AccessGuard {
+    private static final long PAGE_BYTES = 4096;
+
     /** There is one: hooks are static. */
     static final AccessGuard INSTANCE = new AccessGuard();
 
@@ -33,6 +37,10 @@ final class AccessGuard {
     }
 
     private final IdentityHashMap<FileMapping, Range> shared = new IdentityHashMap<>();
+
+    /** Pages of shared memory that are mapped once more, for rings behind an IOMMU. */
+    private final Set<Long> aliasPages = new HashSet<>();
+
     private final TreeMap<Long, Long> ownBlocks = new TreeMap<>();
 
     /** As {@link #ownBlocks}, but nothing tells when they are freed: at the latest with the input. */
@@ -55,13 +63,14 @@ final class AccessGuard {
     void begin() {
         taken.clear();
         passingBlocks.clear();
+        aliasPages.clear();
         violation = null;
         isOn = true;
     }
 
     /** Ends an input, after which nothing may be mapped any more, and throws what went wrong in it. */
     void end() {
-        int left = shared.size();
+        int left = shared.size() + aliasPages.size();
         shared.clear();
         taken.clear();
         isOn = false;
@@ -103,6 +112,18 @@ final class AccessGuard {
 
     void onUnmapped(FileMapping mapping) {
         shared.remove(mapping);
+    }
+
+    void onAliased(long address, long lengthBytes) {
+        if (isOn) {
+            for (long page = address; page < address + lengthBytes; page += PAGE_BYTES) {
+                aliasPages.add(page);
+            }
+        }
+    }
+
+    void onUnmapped(long address, long lengthBytes) {
+        aliasPages.removeIf(page -> page >= address && page < address + lengthBytes);
     }
 
     void onAllocated(long address, long lengthBytes) {
@@ -161,7 +182,16 @@ final class AccessGuard {
                 return true;
             }
         }
-        return false;
+        return lengthBytes > 0 && isAliased(address, lengthBytes);
+    }
+
+    private boolean isAliased(long address, long lengthBytes) {
+        for (long page = address & -PAGE_BYTES; page < address + lengthBytes; page += PAGE_BYTES) {
+            if (!aliasPages.contains(page)) {
+                return false;
+            }
+        }
+        return true;
     }
 
     private AssertionError outside(String how, long address, long lengthBytes) {

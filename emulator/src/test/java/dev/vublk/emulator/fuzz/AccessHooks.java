@@ -16,6 +16,7 @@ import org.jspecify.annotations.Nullable;
 public final class AccessHooks {
     private static final String HOST_MEMORY = "dev.vublk.vhostuser.memory.HostMemory";
     private static final String FILE_MAPPING = "dev.vublk.vhostuser.memory.FileMapping";
+    private static final String SHARED_MAPPING = "dev.vublk.vhostuser.linux.SharedMapping";
     private static final String NATIVE_MEMORY = "dev.vublk.blockdev.linux.NativeMemory";
     private static final String VIRTQUEUE = "dev.vublk.vhostuser.virtqueue.Virtqueue";
     private static final AccessGuard GUARD = AccessGuard.INSTANCE;
@@ -99,6 +100,18 @@ public final class AccessHooks {
     @MethodHook(type = HookType.BEFORE, targetClassName = FILE_MAPPING, targetMethod = "close")
     public static void unmapped(MethodHandle method, Object self, Object[] arguments, int id) {
         GUARD.onUnmapped((FileMapping) self);
+    }
+
+    @MethodHook(type = HookType.AFTER, targetClassName = SHARED_MAPPING, targetMethod = "alias")
+    public static void aliased(MethodHandle method, @Nullable Object self, Object[] arguments, int id, Long target) {
+        if (target >= 0) {
+            GUARD.onAliased(target, (long) arguments[1]);
+        }
+    }
+
+    @MethodHook(type = HookType.BEFORE, targetClassName = SHARED_MAPPING, targetMethod = "unmap")
+    public static void unmappedPages(MethodHandle method, @Nullable Object self, Object[] arguments, int id) {
+        GUARD.onUnmapped((long) arguments[0], (long) arguments[1]);
     }
 
     @MethodHook(type = HookType.AFTER, targetClassName = NATIVE_MEMORY, targetMethod = "allocate")

@@ -30,6 +30,14 @@ final class FuzzedBackEnd {
     /** An idle loop is idle after a few dozen passes; each wait of a session takes two or three. */
     private static final int PASSES_MAX = 20_000;
 
+    private static final SessionOptions OPTIONS = SessionOptions.DEFAULT
+            .without(OptionalFeature.POSTCOPY) // It has threads of its own.
+            .with(
+                    OptionalFeature.IN_ORDER,
+                    OptionalFeature.ORDER_PLATFORM,
+                    OptionalFeature.IN_BAND_NOTIFICATIONS,
+                    OptionalFeature.GET_VRING_BASE_INFLIGHT);
+
     private static final DiskPossession POSSESSION = new DiskPossession() {
         @Override
         public void take() {}
@@ -51,7 +59,8 @@ final class FuzzedBackEnd {
     private @Nullable Throwable failure;
     private long passes;
 
-    FuzzedBackEnd(BlockDriver driver, boolean polls, int coroutinesMax, int socketFd) {
+    /** @param translates whether the guest may have an IOMMU */
+    FuzzedBackEnd(BlockDriver driver, boolean polls, int coroutinesMax, boolean translates, int socketFd) {
         this.driver = driver;
         GlobalCoroutinePool coroutines = new GlobalCoroutinePool(4, coroutinesMax);
         PollSettings polling = polls ? new PollSettings(32_768, 0, 0, 200_000) : PollSettings.OFF;
@@ -76,13 +85,7 @@ final class FuzzedBackEnd {
         DiskCapacity capacity = new DiskCapacity(driver.limits().sizeBytes());
         server = new VhostUserServer(
                 ListenerOptions.inherited(socketFd),
-                SessionOptions.DEFAULT
-                        .without(OptionalFeature.POSTCOPY) // It has threads of its own.
-                        .with(
-                                OptionalFeature.IN_ORDER,
-                                OptionalFeature.ORDER_PLATFORM,
-                                OptionalFeature.IN_BAND_NOTIFICATIONS,
-                                OptionalFeature.GET_VRING_BASE_INFLIGHT),
+                translates ? OPTIONS.with(OptionalFeature.ACCESS_PLATFORM) : OPTIONS,
                 new LoopControlContext(controlLoop),
                 () -> new VirtioBlkDevice(
                         "disk",

@@ -10,6 +10,7 @@ import dev.vublk.vhostuser.memory.HostMemory;
 import dev.vublk.vhostuser.protocol.ConfigSpaceAccess;
 import dev.vublk.vhostuser.protocol.FrontendRequest;
 import dev.vublk.vhostuser.protocol.InflightDescription;
+import dev.vublk.vhostuser.protocol.IotlbMessage;
 import dev.vublk.vhostuser.protocol.LogRegion;
 import dev.vublk.vhostuser.protocol.MemoryRegionDescription;
 import dev.vublk.vhostuser.protocol.MemoryTable;
@@ -29,6 +30,8 @@ final class FuzzedSession {
     /** Inputs are short; this bounds what a long one can ask for. */
     private static final int STEPS_MAX = 400;
 
+    private static final long SILENT = -1;
+
     private static final FrontendRequest[] REQUESTS = FrontendRequest.values();
 
     private static final GuestFiles FILES = new GuestFiles();
@@ -42,6 +45,12 @@ final class FuzzedSession {
     private final HostileFrontend frontend;
     private final HostileDriver[] drivers = new HostileDriver[FuzzedBackEnd.QUEUES];
     private final boolean packed;
+    /** Whether the guest may have an IOMMU. */
+    private final boolean translates;
+
+    /** What the front end acknowledges the back end's messages with; {@link #SILENT}: with nothing. */
+    private long answer;
+
     private int readsUntilChange;
     private int changedAt;
     private byte[] change = new byte[0];
@@ -54,15 +63,17 @@ final class FuzzedSession {
         AccessGuard.INSTANCE.listen(this::changeWhileRead);
         int choices = input.u8();
         packed = (choices & 4) != 0;
+        translates = (choices & 64) != 0;
         if ((choices & 32) != 0) {
             FILES.fillBackendRequests();
+            answer = SILENT;
         }
         int[] pair = new int[2];
         if (UnixSocket.pair(pair) < 0) {
             throw new AssertionError("no socket pair: descriptors have leaked");
         }
-        backEnd =
-                new FuzzedBackEnd(Disks.open(choices & 3), (choices & 8) != 0, (choices & 16) != 0 ? 1 : 1000, pair[0]);
+        backEnd = new FuzzedBackEnd(
+                Disks.open(choices & 3), (choices & 8) != 0, (choices & 16) != 0 ? 1 : 1000, translates, pair[0]);
         frontend = new HostileFrontend(backEnd, pair[1]);
         for (int i = 0; i < drivers.length; i++) {
             drivers[i] = new HostileDriver(FILES, i);
@@ -86,6 +97,10 @@ final class FuzzedSession {
             if (wellBehaved) {
                 negotiate(-1L);
                 setMemory();
+                if (translates) {
+                    frontend.send(SET_BACKEND_REQ_FD, Wire.empty(), FILES.backendRequestFd);
+                    tellTranslations();
+                }
                 startRing(0, 0);
                 startRing(1, 0);
             }
@@ -107,6 +122,9 @@ final class FuzzedSession {
                 requestStep(step >>> 1);
             } else {
                 messageStep(step >>> 1);
+            }
+            if (translates && answer != SILENT) {
+                FILES.answerBackendRequests(answer);
             }
             AccessGuard.INSTANCE.check();
         }
@@ -195,6 +213,13 @@ final class FuzzedSession {
                 ByteBuffer payload = Wire.wrap(input.take(request.payloadSizeBytesMin()));
                 frontend.send(request, payload, someFds(request.fdCountMin()));
             }
+            case 11 -> {
+                if (translates) {
+                    iotlbMessage();
+                } else {
+                    likelyMessage();
+                }
+            }
             default -> likelyMessage();
         }
         if (input.choice(4) != 0) {
@@ -221,13 +246,19 @@ final class FuzzedSession {
     }
 
     private void negotiate(long wanted) {
-        long protocol = wanted == -1L ? 0x1b_fa3bL : wanted >>> 40;
+        frontend.send(GET_PROTOCOL_FEATURES, Wire.empty());
+        backEnd.settle(20);
+        long protocol = wanted == -1L ? frontend.takeU64() : wanted >>> 40;
+        if ((wanted & 0x20_0000_0000L) == 0) {
+            protocol &= frontend.takeU64(); // Otherwise all of them are refused, if there is one that was not offered.
+        }
         // Without PROTOCOL_FEATURES most messages are refused: an input has to want that.
         frontend.send(SET_PROTOCOL_FEATURES, Wire.u64(protocol));
         long features = (wanted & 0xffff_ffffL)
                 | VirtioFeature.VIRTIO_F_VERSION_1
                 | (packed ? VirtioFeature.VIRTIO_F_RING_PACKED : 0)
-                | ((wanted & 0x80_0000_0000L) != 0 ? VirtioFeature.VIRTIO_F_IN_ORDER : 0);
+                | ((wanted & 0x80_0000_0000L) != 0 ? VirtioFeature.VIRTIO_F_IN_ORDER : 0)
+                | ((wanted & 0x40_0000_0000L) != 0 ? VirtioFeature.VIRTIO_F_ACCESS_PLATFORM : 0);
         if (wanted == -1L) {
             // All that are offered, but for LOG_ALL; in order or not.
             features = offered() & ~VirtioFeature.VHOST_F_LOG_ALL;
@@ -255,6 +286,50 @@ final class FuzzedSession {
         frontend.send(SET_MEM_TABLE, table.encode(), FILES.main.fd(), FILES.other.fd(), FILES.shrinking.fd());
         backEnd.settle(20);
         frontend.receive();
+    }
+
+    /** All of the guest's memory, under its own addresses and, for the rings, under the front end's. */
+    private void tellTranslations() {
+        for (int i = 0; i < 3; i++) {
+            MemoryRegionDescription region = FILES.memory(i).description();
+            tell(region.guestAddress(), region.sizeBytes(), region.userAddress(), IotlbMessage.RW, IotlbMessage.UPDATE);
+            tell(region.userAddress(), region.sizeBytes(), region.userAddress(), IotlbMessage.RW, IotlbMessage.UPDATE);
+        }
+        backEnd.settle(20);
+        frontend.receive();
+    }
+
+    private void tell(long iova, long sizeBytes, long userAddress, int permission, int type) {
+        frontend.send(IOTLB_MSG, new IotlbMessage(iova, sizeBytes, userAddress, permission, type).encode());
+    }
+
+    private void iotlbMessage() {
+        switch (input.choice(8)) {
+            case 0, 1 -> tellTranslations();
+            case 2, 3 ->
+                tell(
+                        iova(),
+                        iotlbSize(),
+                        FILES.memory(input.u8()).hostAddress() + (input.u16() & -4096L),
+                        input.choice(4),
+                        IotlbMessage.UPDATE);
+            case 4, 5 -> tell(iova(), iotlbSize(), 0, 0, IotlbMessage.INVALIDATE);
+            case 6 -> answer = input.choice(3) - 1L;
+            default -> tell(input.i64(), input.i64(), input.i64(), input.u8(), input.u8());
+        }
+    }
+
+    private long iova() {
+        FrontendMemory memory = FILES.memory(input.u8());
+        int kind = input.choice(8);
+        return kind == 0
+                ? input.i64()
+                : (kind < 4 ? memory.hostAddress() : memory.guestAddress()) + (input.u16() & -4096L);
+    }
+
+    private long iotlbSize() {
+        int kind = input.choice(8);
+        return kind == 0 ? input.i64() : kind == 1 ? 0 : 4096L << (kind & 3);
     }
 
     private void startRing(int index, int shape) {

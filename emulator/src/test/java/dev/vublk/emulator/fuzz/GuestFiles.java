@@ -7,8 +7,11 @@ import dev.vublk.vhostuser.linux.FileDescriptor;
 import dev.vublk.vhostuser.linux.SharedMapping;
 import dev.vublk.vhostuser.linux.UnixSocket;
 import dev.vublk.vhostuser.memory.HostMemory;
+import dev.vublk.vhostuser.protocol.MessageHeader;
+import dev.vublk.vhostuser.protocol.Wire;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
 
 /** Memory and descriptors that a hostile front end passes: made once, as they are the same for every input. */
 final class GuestFiles {
@@ -37,7 +40,7 @@ final class GuestFiles {
     /** One end of a socket pair for messages of the back end, and other uses that nobody meant it for. */
     final int backendRequestFd;
 
-    /** The front end's end of it, which is read when an input begins only. */
+    /** The front end's end of it. */
     private final int backendRequestReader;
 
     private final byte[] zeroes = new byte[MEMORY_BYTES];
@@ -81,6 +84,26 @@ final class GuestFiles {
         }
         while (FileDescriptor.write(backendRequestFd, new byte[1]) > 0) {
             // The last few bytes.
+        }
+    }
+
+    /** Takes what the back end has said and acknowledges what asks for it: whole messages only, as the back end sends them. */
+    void answerBackendRequests(long answer) {
+        byte[] bytes = new byte[4096];
+        int length = FileDescriptor.read(backendRequestReader, bytes);
+        ByteBuffer said = Wire.wrap(bytes);
+        while (said.position() + MessageHeader.SIZE_BYTES <= length) {
+            int id = said.getInt();
+            int flags = said.getInt();
+            int size = said.getInt();
+            said.position(Math.clamp(said.position() + (long) size, 0, said.limit()));
+            if ((flags & MessageHeader.FLAG_NEED_REPLY) != 0) {
+                byte[] reply = new byte[MessageHeader.SIZE_BYTES + Long.BYTES];
+                ByteBuffer buffer = Wire.wrap(reply);
+                new MessageHeader(id, MessageHeader.VERSION | MessageHeader.FLAG_REPLY, Long.BYTES).encode(buffer);
+                buffer.putLong(answer);
+                FileDescriptor.write(backendRequestReader, reply);
+            }
         }
     }
 

@@ -26,7 +26,8 @@ import java.nio.file.Path;
 
 /**
  * A qcow2 image that somebody else has made: a sound one, with L2 entries, snapshots and bytes of its header as the input says. It
- * is refused in one line, or each request is carried out or fails.
+ * is refused in one line, or each request is carried out or fails. An input that begins as an image does is one, {@link ZeroRuns}
+ * left out.
  *
  * <pre>
  *   cluster   0 header | 1 refcount table | 2 refcount block | 3 L1 | 4 L2 | 5 snapshots | 6.. data, some of it as the input says
@@ -37,17 +38,29 @@ final class HostileQcow2 {
     private static final int READ_BYTES_MAX = 1 << 16;
     private static final int REQUESTS_MAX = 32;
 
+    /** Of an image that is an input itself. */
+    private static final int IMAGE_BYTES_MAX = 1 << 17;
+
     /** Behind the buffer: nothing may be written there. */
     private static final int GUARD_BYTES = 4096;
 
     private HostileQcow2() {}
+
+    /** What the file holds: an image that QEMU made, when the input looks like one, else one of our making. */
+    private static byte[] content(byte[] bytes, InputBytes input) {
+        return isImage(bytes) ? ZeroRuns.expand(bytes, IMAGE_BYTES_MAX) : make(input);
+    }
+
+    private static boolean isImage(byte[] bytes) {
+        return bytes.length > 4 && bytes[0] == 'Q' && bytes[1] == 'F' && bytes[2] == 'I';
+    }
 
     static void run(byte[] bytes) {
         InputBytes input = new InputBytes(bytes);
         InternalFaults faults = InternalFaults.watch(); // Damage is logged, too; that is right.
         try {
             Path image = Disks.DIRECTORY.resolve("hostile.qcow2");
-            Files.write(image, make(input));
+            Files.write(image, content(bytes, input));
             BlockOptions options =
                     BlockOptions.of(image.toString()).withType(ImageType.QCOW2).withReadOnly(true);
             open(input.choice(4) == 0 ? options.withSnapshot("1") : options, input);
@@ -60,10 +73,18 @@ final class HostileQcow2 {
     /** Checks and repairs it; when all is well then, another check must say so, too. */
     static void repair(byte[] bytes) {
         InputBytes input = new InputBytes(bytes);
+        Qcow2Repair.Mode mode = isImage(bytes) || input.flag() ? Qcow2Repair.Mode.ALL : Qcow2Repair.Mode.LEAKS;
+        byte[] content = content(bytes, input);
+        if (isImage(bytes)) {
+            repair(content, Qcow2Repair.Mode.LEAKS);
+        }
+        repair(content, mode);
+    }
+
+    private static void repair(byte[] content, Qcow2Repair.Mode mode) {
         String image = Disks.DIRECTORY.resolve("hostile.qcow2").toString();
-        Qcow2Repair.Mode mode = input.flag() ? Qcow2Repair.Mode.ALL : Qcow2Repair.Mode.LEAKS;
         try {
-            Files.write(Path.of(image), make(input));
+            Files.write(Path.of(image), content);
             try (OfflineFile file = OfflineFile.open(image, true, false)) {
                 Qcow2CheckResult result = Qcow2Repair.run(file, mode, finding -> {});
                 Qcow2CheckResult again = Qcow2Check.run(file, finding -> {});
