@@ -129,7 +129,10 @@ public final class IOThread extends PassLoop implements AutoCloseable {
                 uringMonitor.registeredAs(loop.register(uringMonitor).get());
             }
             if (operations != null) {
-                loop.submit(() -> operations.start(fdMonitor)).get();
+                operations
+                        .signal()
+                        .registeredAs(loop.register(operations.signal()).get());
+                loop.submit(operations::start).get();
             }
             Future<?> _ = loop.scheduleWithFixedDelay(
                     coroutines::shrink, config.coroutineShrinkMs(), config.coroutineShrinkMs(), TimeUnit.MILLISECONDS);
