@@ -61,6 +61,15 @@ public interface BlockChannel extends AutoCloseable {
         return -Errno.EOPNOTSUPP;
     }
 
+    /**
+     * Whether a read, or a write without {@code fua}, concerns nobody but its caller when one of its system calls is refused
+     * ({@code -ECANCELED}): it changes nothing that other calls share, and after it has failed it can be made again, whole. So it is
+     * with plain files and devices; a disk that keeps tables of its own says no.
+     */
+    default boolean failsAlone() {
+        return false;
+    }
+
     /** The zones of a disk whose {@link BlockLimits#zoned} are not null; null for every other disk. */
     default @Nullable ZonedChannel zones() {
         return null;

@@ -25,6 +25,7 @@ public final class Guest implements AutoCloseable {
             | ProtocolFeature.BACKEND_REQ.mask()
             | ProtocolFeature.CONFIG.mask()
             | ProtocolFeature.INFLIGHT_SHMFD.mask()
+            | ProtocolFeature.GET_VRING_BASE_INFLIGHT.mask()
             | ProtocolFeature.CONFIGURE_MEM_SLOTS.mask();
 
     private final String socketPath;

@@ -2,6 +2,7 @@
 package dev.vublk.emulator;
 
 import dev.vublk.blockdev.BlockChannel;
+import dev.vublk.blockdev.BlockDriver;
 import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
 import dev.vublk.emulator.iothread.FdMonitorKind;
 import dev.vublk.emulator.iothread.IOThread;
@@ -13,6 +14,8 @@ import dev.vublk.emulator.virtioblk.VirtioBlkDevice;
 import dev.vublk.emulator.worker.WorkerPool;
 import dev.vublk.emulator.worker.WorkerPoolConfig;
 import dev.vublk.vhostuser.VhostUserDevice;
+import dev.vublk.vhostuser.session.OptionalFeature;
+import dev.vublk.vhostuser.session.SessionOptions;
 import dev.vublk.vhostuser.session.VhostUserServer;
 import dev.vublk.vhostuser.socket.ListenerOptions;
 import dev.vublk.vhostuser.virtqueue.InflightPoint;
@@ -37,18 +40,23 @@ public final class MortalBackend implements AutoCloseable {
         }
     }
 
-    private final WorkerPool workers = new WorkerPool(WorkerPoolConfig.DEFAULT.withName("vublk-worker"));
+    /** Calls that run at a time; any small number. */
+    public static final int WORKERS_MAX = 8;
+
+    private final WorkerPool workers =
+            new WorkerPool(WorkerPoolConfig.DEFAULT.withName("vublk-worker").withThreads(0, WORKERS_MAX));
     private final IOThread controlLoop;
     private final IOThread ioThread;
-    private final ScriptedDisk disk;
+    private final BlockDriver disk;
     private final BlockChannel channel;
     private final VhostUserServer server;
     private final String socketPath;
     private final CompletableFuture<Void> served = new CompletableFuture<>();
     private final AtomicInteger visitsToDeath = new AtomicInteger();
     private volatile @Nullable InflightPoint deadly;
+    private volatile Runnable duringStop = () -> {};
 
-    public MortalBackend(Path directory, ScriptedDisk disk) throws IOException {
+    public MortalBackend(Path directory, BlockDriver disk) throws IOException {
         this.disk = disk;
         GlobalCoroutinePool coroutines = new GlobalCoroutinePool();
         FdMonitorKind monitor = FdMonitorKind.AUTO.resolve();
@@ -60,7 +68,10 @@ public final class MortalBackend implements AutoCloseable {
         channel = disk.openChannel(ioThread.ioContext());
         socketPath = directory.resolve("mortal.sock").toString();
         server = new VhostUserServer(
-                ListenerOptions.atPath(socketPath), new LoopControlContext(controlLoop), this::newDevice);
+                ListenerOptions.atPath(socketPath),
+                SessionOptions.DEFAULT.with(OptionalFeature.GET_VRING_BASE_INFLIGHT),
+                new LoopControlContext(controlLoop),
+                this::newDevice);
         server.bind();
         controlLoop.spawn(() -> {
             server.run();
@@ -76,6 +87,16 @@ public final class MortalBackend implements AutoCloseable {
     public void dieAt(@Nullable InflightPoint point, int visits) {
         visitsToDeath.set(visits);
         deadly = point;
+    }
+
+    /** What happens on the IOThread when a queue has just been told to stop. */
+    public void duringStop(Runnable action) {
+        duringStop = action;
+    }
+
+    /** The control loop runs the task when it waits for the stop, which it has handed over before. */
+    private void beforeStop() {
+        controlLoop.execute(() -> ioThread.execute(duringStop));
     }
 
     private void reached(InflightPoint point) {
@@ -95,7 +116,8 @@ public final class MortalBackend implements AutoCloseable {
                         new DiskCapacity(disk.limits().sizeBytes()),
                         new UndisputedDisk(),
                         EmulatorUnderTest.SETTINGS),
-                this::reached);
+                this::reached,
+                this::beforeStop);
     }
 
     @Override

@@ -15,8 +15,15 @@ import org.jspecify.annotations.Nullable;
 /**
  * The real device, with faults in the in-flight blocks of its queues: where one throws, the queue is broken, and touches
  * neither ring nor region any more.
+ *
+ * @param beforeStop run on the control loop when a queue is about to be stopped
  */
-public record MortalDevice(VirtioBlkDevice device, InflightFaults faults) implements VhostUserDevice {
+public record MortalDevice(VirtioBlkDevice device, InflightFaults faults, Runnable beforeStop)
+        implements VhostUserDevice {
+    public MortalDevice(VirtioBlkDevice device, InflightFaults faults) {
+        this(device, faults, () -> {});
+    }
+
     @Override
     public void startQueue(VirtqueueSetup setup) throws VhostUserProtocolException {
         InflightBlock block = setup.inflight();
@@ -79,8 +86,9 @@ public record MortalDevice(VirtioBlkDevice device, InflightFaults faults) implem
     }
 
     @Override
-    public int stopQueue(int queueIndex) {
-        return device.stopQueue(queueIndex);
+    public int stopQueue(int queueIndex, boolean leaveUnfinished) {
+        beforeStop.run();
+        return device.stopQueue(queueIndex, leaveUnfinished);
     }
 
     @Override

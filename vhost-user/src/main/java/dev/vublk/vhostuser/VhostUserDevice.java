@@ -55,9 +55,11 @@ public interface VhostUserDevice extends AutoCloseable {
     /**
      * Stops a running queue: nothing more is taken from the ring, requests in flight are completed and published.
      *
+     * @param leaveUnfinished what need not be completed for the device to be at rest may stay in the in-flight region, for the
+     *     next back end or the next start; does nothing for a queue without one
      * @return where to go on, as in {@link VirtqueueSetup#base}: what GET_VRING_BASE answers
      */
-    int stopQueue(int queueIndex);
+    int stopQueue(int queueIndex, boolean leaveUnfinished);
 
     /** The front end kicks a running queue by a message. */
     void kickQueue(int queueIndex);

@@ -120,7 +120,7 @@ public final class RecordingDevice implements VhostUserDevice {
     }
 
     @Override
-    public int stopQueue(int queueIndex) {
+    public int stopQueue(int queueIndex, boolean leaveUnfinished) {
         if (failStop) {
             throw new IllegalStateException("stop fails on purpose");
         }
@@ -134,7 +134,7 @@ public final class RecordingDevice implements VhostUserDevice {
         HostMemory.getInt(setup.usedHostAddress());
         promise(setup.kickFd() < 0 || FileStatus.ofDescriptor(setup.kickFd()) != null, "kick closed under a queue");
         logs.remove(queueIndex);
-        calls.add("stop " + queueIndex);
+        calls.add("stop " + queueIndex + (leaveUnfinished ? " leaving requests" : ""));
         Integer base = basesAtStop.remove(queueIndex);
         return base == null ? setup.base() : base;
     }

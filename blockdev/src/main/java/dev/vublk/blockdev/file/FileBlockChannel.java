@@ -160,6 +160,11 @@ final class FileBlockChannel implements BlockChannel {
     }
 
     @Override
+    public boolean failsAlone() {
+        return true;
+    }
+
+    @Override
     public long lifetime() {
         if (file.health == null) {
             return -Errno.EOPNOTSUPP;

@@ -24,6 +24,7 @@ public final class Errno {
     public static final int EOPNOTSUPP = 95;
     public static final int ETOOMANYREFS = 109;
     public static final int EDQUOT = 122;
+    public static final int ECANCELED = 125;
 
     private Errno() {}
 

@@ -32,6 +32,11 @@ public final class Coroutine {
     /** Whether it waits to write, in the queue of a {@link CoroutineRwLock}. */
     boolean waitsToWrite;
 
+    /** What may take the present work back before it is given to the kernel; null: nothing. */
+    private @Nullable Withdrawal withdrawal;
+
+    private boolean refused;
+
     /** Its place in {@link CoroutinePool}'s register of coroutines that are out of the pool. */
     int registerIndex;
 
@@ -90,6 +95,35 @@ public final class Coroutine {
     /** Suspends the coroutine that is running on this thread: its latest {@link #start} or {@link #resume} returns. */
     public static void suspend() {
         Continuation.yield(SCOPE);
+    }
+
+    /** From now on the work can be taken back by {@code newWithdrawal}, until {@link #endUnder}. By the work itself. */
+    public void beginUnder(Withdrawal newWithdrawal) {
+        withdrawal = newWithdrawal;
+        refused = false;
+    }
+
+    /** Whether something has been refused since {@link #beginUnder}. */
+    public boolean hasRefused() {
+        return refused;
+    }
+
+    /** The work cannot be taken back any more. */
+    public void endUnder() {
+        withdrawal = null;
+    }
+
+    /**
+     * Whether the work has been taken back: then what is about to be given to the kernel for it must not be. Asked by whoever is
+     * about to, on the coroutine's own thread or on a worker's while the coroutine waits for it.
+     */
+    public boolean refuses() {
+        Withdrawal under = withdrawal;
+        if (under == null || !under.isMade()) {
+            return false;
+        }
+        refused = true;
+        return true;
     }
 
     /** Whether the work is done and the coroutine may be started anew or go back to the pool. */

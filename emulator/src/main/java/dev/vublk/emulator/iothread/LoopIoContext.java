@@ -3,6 +3,7 @@ package dev.vublk.emulator.iothread;
 
 import dev.vublk.blockdev.IoContext;
 import dev.vublk.blockdev.IoRing;
+import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.emulator.coroutine.Coroutine;
 import dev.vublk.emulator.coroutine.CoroutineQueue;
 import dev.vublk.emulator.worker.WorkerClient;
@@ -59,7 +60,9 @@ final class LoopIoContext implements IoContext {
 
         @Override
         protected int run() {
-            return Objects.requireNonNull(call, "call").run();
+            return Objects.requireNonNull(coroutine, "coroutine").refuses()
+                    ? -Errno.ECANCELED
+                    : Objects.requireNonNull(call, "call").run();
         }
 
         @Override

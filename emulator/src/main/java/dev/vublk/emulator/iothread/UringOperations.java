@@ -137,16 +137,25 @@ final class UringOperations implements IoRing, AutoCloseable {
         while (freeCount == 0) {
             slotWaiters.await();
         }
+        Coroutine caller = loop.currentCoroutine();
+        if (caller.refuses()) {
+            wakeSlotWaiter();
+            return -Errno.ECANCELED;
+        }
         int slot = freeSlots[--freeCount];
-        waiting[slot] = loop.currentCoroutine();
+        waiting[slot] = caller;
         ring.prepare(opcode, fd, offset, address, length, rwFlags, slot);
         loop.suspendCurrent();
         int result = results[slot];
         freeSlots[freeCount++] = slot;
+        wakeSlotWaiter();
+        return result;
+    }
+
+    private void wakeSlotWaiter() {
         if (!slotWaiters.isEmpty()) {
             slotWaiters.wakeOne();
         }
-        return result;
     }
 
     /** Hands over what was queued and takes completions in; without a system call when there is nothing to hand over. */

@@ -262,9 +262,9 @@ public final class VirtioBlkDevice implements VhostUserDevice {
     }
 
     @Override
-    public int stopQueue(int queueIndex) {
+    public int stopQueue(int queueIndex, boolean leaveUnfinished) {
         VirtioBlkQueue queue = running(queueIndex);
-        int base = await(queue.ioThread(), done -> queue.stop(done::complete));
+        int base = await(queue.ioThread(), done -> queue.stop(leaveUnfinished, done::complete));
         queues[queueIndex] = null;
         requestMemory.leave(queue.slots());
         return base;

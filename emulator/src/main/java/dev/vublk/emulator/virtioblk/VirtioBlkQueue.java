@@ -55,6 +55,11 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     private int errFd;
     private @Nullable Runnable kickWatch;
 
+    /** Null unless a queue that stops may leave some of them: with an in-flight region, and where no order has to be kept. */
+    private final @Nullable UnfinishedRequests unfinished;
+
+    private final boolean isTracked;
+
     /** Null unless the guest's IOMMU translates. */
     private final @Nullable IovaUse iovaUse;
 
@@ -68,7 +73,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     private boolean atPassEnd;
     private boolean started;
     private boolean breakageReported;
-    /** Stopping, with requests of a predecessor that wait for translations: they stay in the in-flight region. */
+    /** Stopping, with requests of a predecessor that stay in the in-flight region: they wait for translations, or may. */
     private boolean leavesRecovered;
 
     /** Set by {@link #stop}: nothing more is taken; called with the base when nothing is in flight. */
@@ -93,6 +98,8 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         this.reports = reports;
         order = (setup.features() & VirtioFeature.VIRTIO_F_IN_ORDER) != 0 ? new CompletionOrder(setup.size()) : null;
         this.slots = slots;
+        isTracked = setup.inflight() != null;
+        unfinished = isTracked && order == null ? new UnfinishedRequests(ioThread, handler) : null;
         kickFd = setup.kickFd();
         callFd = setup.callFd();
         errFd = setup.errFd();
@@ -167,10 +174,16 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
      * Takes nothing more from the ring; when everything in flight is done and published, calls {@code then} with the next
      * available index and lets go of memory and descriptors. What a predecessor left in flight is in flight, unless it waits for
      * translations: whoever asks for the stop may be the one who does not answer meanwhile.
+     *
+     * @param leaveUnfinished whether what the kernel has not been given may stay in the in-flight region, if there is one
      */
-    void stop(IntConsumer then) {
+    void stop(boolean leaveUnfinished, IntConsumer then) {
         whenStopped = then;
-        leavesRecovered = misses != null;
+        boolean leaves = leaveUnfinished && isTracked;
+        if (leaves && unfinished != null) {
+            unfinished.leave();
+        }
+        leavesRecovered = misses != null || leaves;
         misses = null;
         ioThread.stopPolling(this);
         if (kickWatch != null) {
@@ -225,7 +238,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     }
 
     private void takeRequests() {
-        while (started && misses == null && (whenStopped == null || virtqueue.hasRecovered())) {
+        while (started && misses == null && mayTake()) {
             if (passBudget == 0) {
                 ioThread.schedule(this);
                 return;
@@ -237,6 +250,11 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
                 return;
             }
         }
+    }
+
+    /** A queue that stops takes only what a predecessor left, unless that stays where it is. */
+    private boolean mayTake() {
+        return whenStopped == null || (!leavesRecovered && virtqueue.hasRecovered());
     }
 
     /** Takes one request and runs it to its end. Returns false when there is none, for now or ever. */
@@ -425,9 +443,13 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
             return;
         }
         if (status == VirtioBlkSpec.VIRTIO_BLK_S_OK) {
-            status = handler.handle(request);
+            status = unfinished == null ? handler.handle(request) : unfinished.handle(request);
         }
-        complete(request, status);
+        if (status == UnfinishedRequests.LEFT) {
+            leave(request);
+        } else {
+            complete(request, status);
+        }
     }
 
     /** The same, recorded; apart, so that the untraced path stays small. */
@@ -455,6 +477,14 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         }
         virtqueue.pushUsed(request.chain, usedBytes);
         atPassEnd();
+    }
+
+    /** The request stays in the in-flight region; what it has read in part is in the guest's memory all the same. */
+    private void leave(VirtioBlkRequest request) {
+        request.status = UnfinishedRequests.LEFT;
+        if (virtqueue.isLogging() && !virtqueue.isBroken()) {
+            logWrites(request);
+        }
     }
 
     /** Marks what the request may have written, whatever its status: a read that failed has perhaps written part of its data. */

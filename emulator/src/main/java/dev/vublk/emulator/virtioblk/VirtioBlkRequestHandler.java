@@ -61,6 +61,16 @@ final class VirtioBlkRequestHandler {
         return zones != null;
     }
 
+    /**
+     * Whether the request can be given up at any moment and carried out anew later. A write that must be stable cannot: it may have
+     * begun a flush that others wait for.
+     */
+    boolean mayBeLeft(VirtioBlkRequest request) {
+        return channel.failsAlone()
+                && (request.type == VIRTIO_BLK_T_IN
+                        || (request.type == VIRTIO_BLK_T_OUT && !writeCache.isWriteThrough()));
+    }
+
     private int write(VirtioBlkRequest request) {
         if (zones != null && request.replayed) {
             return zones.writeAgain(request);

@@ -81,7 +81,8 @@ final class FuzzedBackEnd {
                         .with(
                                 OptionalFeature.IN_ORDER,
                                 OptionalFeature.ORDER_PLATFORM,
-                                OptionalFeature.IN_BAND_NOTIFICATIONS),
+                                OptionalFeature.IN_BAND_NOTIFICATIONS,
+                                OptionalFeature.GET_VRING_BASE_INFLIGHT),
                 new LoopControlContext(controlLoop),
                 () -> new VirtioBlkDevice(
                         "disk",

@@ -28,7 +28,7 @@ final class SimulatedBackEnd {
     /** Guests choose. */
     private static final SessionOptions OPTIONS = SessionOptions.DEFAULT
             .without(OptionalFeature.POSTCOPY) // It has threads of its own.
-            .with(OptionalFeature.IN_ORDER);
+            .with(OptionalFeature.IN_ORDER, OptionalFeature.GET_VRING_BASE_INFLIGHT);
 
     private static final int IMMORTAL = -1;
 
@@ -63,7 +63,8 @@ final class SimulatedBackEnd {
             BlockDriver driver,
             int ioLoopCount,
             boolean polls,
-            int coroutinesMax) {
+            int coroutinesMax,
+            int callsMax) {
         this.world = world;
         this.disk = disk;
         this.driver = driver;
@@ -73,7 +74,7 @@ final class SimulatedBackEnd {
         for (int i = 0; i < ioLoopCount; i++) {
             SimulatedLoop loop =
                     new SimulatedLoop("io-" + i, world.random, world::nowNs, polling, coroutines, world::letGuestAct);
-            SimulatedIoContext context = new SimulatedIoContext(world, loop, disk);
+            SimulatedIoContext context = new SimulatedIoContext(world, loop, disk, callsMax);
             loop.ioContext(context);
             ioLoops.add(loop);
             contexts.add(context);

@@ -17,12 +17,17 @@ final class SimulatedIoContext implements IoContext, IoRing {
     private final SimulatedWorld world;
     private final SimulatedLoop loop;
     private final SimulatedDisk disk;
+    private final CoroutineQueue waiters;
+    private int callsLeft;
     private boolean isCut;
 
-    SimulatedIoContext(SimulatedWorld world, SimulatedLoop loop, SimulatedDisk disk) {
+    /** @param callsMax how many calls the ring has room for at a time */
+    SimulatedIoContext(SimulatedWorld world, SimulatedLoop loop, SimulatedDisk disk, int callsMax) {
         this.world = world;
         this.loop = loop;
         this.disk = disk;
+        waiters = new CoroutineQueue(loop);
+        callsLeft = callsMax;
     }
 
     /** The process is gone: whatever it still seems to ask for does not happen. */
@@ -31,13 +36,26 @@ final class SimulatedIoContext implements IoContext, IoRing {
     }
 
     private int run(Function<Runnable, Operation> submission) {
-        if (isCut) {
-            return -Errno.EIO;
+        while (callsLeft == 0) {
+            waiters.await();
         }
         Coroutine waiting = loop.currentCoroutine();
+        if (isCut || waiting.refuses()) {
+            wakeWaiter();
+            return isCut ? -Errno.EIO : -Errno.ECANCELED;
+        }
+        callsLeft--;
         Operation operation = submission.apply(() -> loop.complete(waiting));
         loop.suspendCurrent();
+        callsLeft++;
+        wakeWaiter();
         return operation.result();
+    }
+
+    private void wakeWaiter() {
+        if (!waiters.isEmpty()) {
+            waiters.wakeOne();
+        }
     }
 
     private int transfer(Call call, long offset, long[] bases, long[] lengths, int rwFlags) {

@@ -20,6 +20,7 @@ final class SimulatedWorld {
 
     private static final int TRACE_MAX = 400;
 
+    private final long seed;
     final Random random;
     private final List<SimulatedLoop> loops = new ArrayList<>();
     private final PriorityQueue<Event> events = new PriorityQueue<>();
@@ -32,6 +33,7 @@ final class SimulatedWorld {
     private @Nullable SimulationFailure failure;
 
     SimulatedWorld(long seed, boolean tracing) {
+        this.seed = seed;
         random = new Random(seed);
         this.tracing = tracing;
     }
@@ -41,6 +43,11 @@ final class SimulatedWorld {
         public int compareTo(Event other) {
             return atNs != other.atNs ? Long.compare(atNs, other.atNs) : Long.compare(number, other.number);
         }
+    }
+
+    /** For what must not shift the random numbers of everything else. */
+    long seed() {
+        return seed;
     }
 
     void loops(List<SimulatedLoop> newLoops) {

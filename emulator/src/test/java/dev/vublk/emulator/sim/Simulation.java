@@ -25,6 +25,7 @@ final class Simulation implements AutoCloseable {
     private final int ioLoops;
     private final boolean polls;
     private final int coroutinesMax;
+    private final int callsMax;
     private SimulatedBackEnd backEnd;
 
     /** @param memory the guest's, of {@link SimulatedGuest#MEMORY_BYTES}; cleared first */
@@ -38,6 +39,7 @@ final class Simulation implements AutoCloseable {
         ioLoops = world.between(1, 3);
         polls = world.chance(50);
         coroutinesMax = oneOf(1, 20, 1000);
+        callsMax = seed % 3 == 0 ? 2 : 1000;
         Faults faults = world.chance(50)
                 ? Faults.NONE
                 : new Faults(
@@ -66,7 +68,8 @@ final class Simulation implements AutoCloseable {
                 SimulatedFileDriver.open((long) sectors * SectorData.BYTES, cacheMode, directBytes, memoryBytes),
                 ioLoops,
                 polls,
-                coroutinesMax);
+                coroutinesMax,
+                callsMax);
     }
 
     /** Throws {@link SimulationFailure} when something happens that must not. Returns how many requests ended. */
@@ -93,8 +96,13 @@ final class Simulation implements AutoCloseable {
     private void somethingHappens() throws IOException {
         int choice = world.random.nextInt(100);
         if (choice < 25) {
-            trace("stop and start");
-            guest.stopAndStart();
+            boolean moves = guest.leavesUnfinished() && world.chance(50);
+            trace(moves ? "move" : "stop and start");
+            if (moves) {
+                move();
+            } else {
+                guest.stopAndStart();
+            }
         } else if (choice < 35) {
             trace("disable and enable");
             guest.disableAndEnable();
@@ -144,6 +152,18 @@ final class Simulation implements AutoCloseable {
         backEnd = newBackEnd();
         guest.onNewProcess();
         world.guest(guest::act);
+        guest.connect(backEnd);
+    }
+
+    /** The guest goes on with another process, which finds in the in-flight region what the first one left there. */
+    private void move() throws IOException {
+        guest.checkNoErrorSignal();
+        guest.stopAll();
+        guest.disconnect();
+        world.await("the session ends", () -> !backEnd.isServing());
+        backEnd.close();
+        backEnd = newBackEnd();
+        guest.onNewProcess();
         guest.connect(backEnd);
     }
 

@@ -250,6 +250,13 @@ final class DiskDefaults {
     boolean gpaAddresses;
 
     @Option(
+            names = "--get-vring-base-inflight",
+            description =
+                    "Offer front ends that carry in-flight regions along to leave there what a queue that is stopped has"
+                            + " not begun (VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT).")
+    boolean getVringBaseInflight;
+
+    @Option(
             names = "--postcopy",
             paramLabel = "on|off",
             converter = OnOffConverter.class,

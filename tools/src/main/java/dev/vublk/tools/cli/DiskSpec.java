@@ -58,7 +58,8 @@ final class DiskSpec {
             "order-platform",
             "access-platform",
             "in-band",
-            "gpa-addresses");
+            "gpa-addresses",
+            "get-vring-base-inflight");
 
     /** Every key, in the order in which a person wants to see them. */
     static final List<String> KEYS = List.of(
@@ -92,6 +93,7 @@ final class DiskSpec {
             "access-platform",
             "in-band",
             "gpa-addresses",
+            "get-vring-base-inflight",
             "postcopy",
             "secure-erase",
             "geometry",
@@ -160,6 +162,7 @@ final class DiskSpec {
         copy.accessPlatform = from.accessPlatform;
         copy.inBand = from.inBand;
         copy.gpaAddresses = from.gpaAddresses;
+        copy.getVringBaseInflight = from.getVringBaseInflight;
         copy.postcopy = from.postcopy;
         copy.socketMode = from.socketMode;
         copy.socketOwner = from.socketOwner;
@@ -237,6 +240,8 @@ final class DiskSpec {
                 values.accessPlatform = onOff.convert(value).isOn();
             case "in-band" -> values.inBand = onOff.convert(value).isOn();
             case "gpa-addresses" -> values.gpaAddresses = onOff.convert(value).isOn();
+            case "get-vring-base-inflight" ->
+                values.getVringBaseInflight = onOff.convert(value).isOn();
             case "postcopy" -> values.postcopy = onOff.convert(value);
             case "seg-max" -> values.segMax = number(value, 1, 1022);
             case "max-ranges" -> values.maxRanges = number(value, 1, 256);
@@ -346,6 +351,7 @@ final class DiskSpec {
         offerIf(values.inBand, OptionalFeature.IN_BAND_NOTIFICATIONS, offers);
         offerIf(values.accessPlatform, OptionalFeature.ACCESS_PLATFORM, offers);
         offerIf(values.gpaAddresses, OptionalFeature.GPA_ADDRESSES, offers);
+        offerIf(values.getVringBaseInflight, OptionalFeature.GET_VRING_BASE_INFLIGHT, offers);
         offerIf(values.postcopy.isOn(), OptionalFeature.POSTCOPY, offers);
         return new SessionOptions(offers);
     }

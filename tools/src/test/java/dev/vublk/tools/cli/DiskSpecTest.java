@@ -158,6 +158,8 @@ class DiskSpecTest {
                 .isEqualTo(SessionOptions.DEFAULT.with(OptionalFeature.IN_BAND_NOTIFICATIONS));
         assertThat(parse("image=a,socket=s,gpa-addresses").session())
                 .isEqualTo(SessionOptions.DEFAULT.with(OptionalFeature.GPA_ADDRESSES));
+        assertThat(parse("image=a,socket=s,get-vring-base-inflight").session())
+                .isEqualTo(SessionOptions.DEFAULT.with(OptionalFeature.GET_VRING_BASE_INFLIGHT));
         assertThat(parse("image=a,socket=s,postcopy=off").session())
                 .isEqualTo(SessionOptions.DEFAULT.without(OptionalFeature.POSTCOPY));
     }
@@ -271,7 +273,7 @@ class DiskSpecTest {
                 assertThat(e).hasMessageStartingWith("--" + key + ": ").hasMessageNotContaining("no such key");
             }
         }
-        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(40);
+        assertThat(DiskSpec.KEYS).doesNotHaveDuplicates().hasSize(41);
     }
 
     @Test

@@ -17,6 +17,7 @@ public final class Errno {
     public static final int ECONNRESET = 104;
     public static final int ENOBUFS = 105;
     public static final int ECONNREFUSED = 111;
+    public static final int ECANCELED = 125;
 
     /** By number from 1, as in asm-generic/errno.h (x86-64 and arm64); "-" where there is a gap. */
     private static final String[] NAMES =

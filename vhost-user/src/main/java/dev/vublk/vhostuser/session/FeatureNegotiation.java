@@ -51,6 +51,9 @@ final class FeatureNegotiation {
         this.protocolOffered = PROTOCOL_FEATURES
                 | (options.has(OptionalFeature.IN_BAND_NOTIFICATIONS) ? ProtocolFeature.INBAND_NOTIFICATIONS.mask() : 0)
                 | (options.has(OptionalFeature.GPA_ADDRESSES) ? ProtocolFeature.GPA_ADDRESSES.mask() : 0)
+                | (options.has(OptionalFeature.GET_VRING_BASE_INFLIGHT)
+                        ? ProtocolFeature.GET_VRING_BASE_INFLIGHT.mask()
+                        : 0)
                 | (postcopy ? ProtocolFeature.PAGEFAULT.mask() : 0);
     }
 

@@ -25,6 +25,12 @@ public enum OptionalFeature {
     GPA_ADDRESSES,
 
     /**
+     * VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT: a ring that is stopped leaves requests that it has not begun in the in-flight
+     * region. A front end that takes the bit has to carry that region to whoever serves the ring next.
+     */
+    GET_VRING_BASE_INFLIGHT,
+
+    /**
      * VHOST_USER_PROTOCOL_F_PAGEFAULT: a live migration may go on while the guest runs here already. Offered where the kernel lets
      * this process use userfaultfd(2), and not together with {@link #ACCESS_PLATFORM}.
      */

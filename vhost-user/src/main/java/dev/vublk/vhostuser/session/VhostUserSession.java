@@ -634,7 +634,7 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
 
     int vringBase(VringState state) throws VhostUserProtocolException {
         Vring vring = vring(state.index());
-        int base = vring.stopAndForgetKick();
+        int base = vring.stopAndForgetKick(features.allows(ProtocolFeature.GET_VRING_BASE_INFLIGHT));
         // QEMU tells of nothing that becomes invalid while the device is stopped.
         iotlb.clear();
         handOverIfAllStopped();

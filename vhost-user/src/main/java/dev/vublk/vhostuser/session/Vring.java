@@ -26,6 +26,7 @@ import org.jspecify.annotations.Nullable;
  *        ^                                                               |
  *        +---- stop: drained, base remembered <--------------------------+
  *              by GET_VRING_BASE (the kick is forgotten), ENABLE 0, or any change
+ *              (with GET_VRING_BASE_INFLIGHT that message leaves some requests in the in-flight region)
  * </pre>
  */
 final class Vring implements AutoCloseable {
@@ -62,7 +63,7 @@ final class Vring implements AutoCloseable {
     /** The device ran the ring up to the present base: a kick for what lies behind it may have been taken already. */
     private boolean resumed;
 
-    /** The device ran the ring and gave everything back, up to this base. */
+    /** The device ran the ring up to this base, and gave everything back but for what the in-flight region has. */
     private boolean ran;
 
     private int ranTo;
@@ -181,8 +182,12 @@ final class Vring implements AutoCloseable {
 
     /** Takes the ring back from the device, drained. */
     void stop() {
+        stop(false);
+    }
+
+    private void stop(boolean leaveUnfinished) {
         if (running) {
-            base = device.stopQueue(index);
+            base = device.stopQueue(index, leaveUnfinished);
             running = false;
             resumed = true;
             ran = true;
@@ -352,16 +357,20 @@ final class Vring implements AutoCloseable {
      * asks for it, and every front end gives a new one with a new ring.
      */
     void reset() {
-        stopAndForgetKick();
+        stopAndForgetKick(false);
         enabled = false;
         size = 0;
         addresses = null;
         resumed = false;
     }
 
-    /** GET_VRING_BASE: stops the ring until the next SET_VRING_KICK, and says where it stopped. */
-    int stopAndForgetKick() {
-        stop();
+    /**
+     * GET_VRING_BASE: stops the ring until the next SET_VRING_KICK, and says where it stopped.
+     *
+     * @param leaveUnfinished as for {@link VhostUserDevice#stopQueue}
+     */
+    int stopAndForgetKick(boolean leaveUnfinished) {
+        stop(leaveUnfinished);
         closeFd(kickFd);
         kickFd = NO_FD;
         kickGiven = false;

@@ -15,6 +15,7 @@ import dev.vublk.vhostuser.protocol.InflightDescription;
 import dev.vublk.vhostuser.protocol.ProtocolFeature;
 import dev.vublk.vhostuser.virtqueue.InflightBlock;
 import dev.vublk.vhostuser.virtqueue.InflightRegion;
+import dev.vublk.vhostuser.virtqueue.VirtioFeature;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Objects;
@@ -327,6 +328,40 @@ final class InflightMessagesTest {
             session.frontend.needReply(true);
             assertThat(setRegion(session, 8192, 0, 2, 128)).isFalse();
             session.assertAlive();
+        }
+    }
+
+    /** Whatever else stops a ring has it drained: only who asks for the base knows that requests may be left. */
+    @Test
+    void shouldLeaveRequestsWhenTheBaseIsAskedForAndTheFrontEndKnows() throws Exception {
+        SessionOptions offer = SessionOptions.DEFAULT.with(OptionalFeature.GET_VRING_BASE_INFLIGHT);
+        try (SessionUnderTest session = new SessionUnderTest(directory, offer).negotiateWithMemory();
+                FrontendInflight region = getRegion(session)) {
+            assertThat(session.frontend.setInflightFd(region)).isTrue();
+            session.runRing(0).runRing(1);
+            assertThat(session.frontend.setVringEnable(1, false)).isTrue();
+            session.frontend.getVringBase(0);
+            assertThat(session.device.calls).contains("stop 0 leaving requests", "stop 1");
+        }
+    }
+
+    @Test
+    void shouldDrainForAFrontEndThatDoesNotKnow() throws Exception {
+        SessionOptions offer = SessionOptions.DEFAULT.with(OptionalFeature.GET_VRING_BASE_INFLIGHT);
+        try (SessionUnderTest session = new SessionUnderTest(directory, offer)) {
+            session.frontend.setProtocolFeatures(
+                    session.frontend.getProtocolFeatures() & ~ProtocolFeature.GET_VRING_BASE_INFLIGHT.mask());
+            session.frontend.needReply(true);
+            assertThat(session.frontend.setFeatures(
+                            session.frontend.getFeatures() & ~VirtioFeature.VIRTIO_F_RING_PACKED))
+                    .isTrue();
+            assertThat(session.frontend.setMemTable(session.memory)).isTrue();
+            try (FrontendInflight region = getRegion(session)) {
+                assertThat(session.frontend.setInflightFd(region)).isTrue();
+                session.runRing(0);
+                session.frontend.getVringBase(0);
+            }
+            assertThat(session.device.calls).contains("stop 0");
         }
     }
 
