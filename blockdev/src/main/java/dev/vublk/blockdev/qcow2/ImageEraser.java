@@ -202,7 +202,9 @@ final class ImageEraser {
         if (slice != null) {
             slice.read(cache.entryIndex(at), slot.entry);
         }
-        if (rules.isZero(slot.entry, at, at + bytes)) {
+        // A suspect slice may read as zeroes while the file names what a failed write left: then zeroes are written.
+        boolean known = slice == null || !slice.isSuspect;
+        if (known && rules.isZero(slot.entry, at, at + bytes)) {
             return hasRawDataFile ? data.writeZeroes(at, bytes) : 0;
         }
         long iov = NativeMemory.allocate(Iovec.SIZE_BYTES);

@@ -5,11 +5,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.vublk.blockdev.qcow2.WriteWorld.DataFile;
 import dev.vublk.blockdev.qcow2.WriteWorld.Kind;
-import dev.vublk.blockdev.testing.Crew;
 import dev.vublk.blockdev.testing.Shell;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.Stream;
@@ -102,34 +100,13 @@ class ImageWriterCrashTest {
     }
 
     /** What was wrong with what the crashes left, of which one in {@code powerOneIn} is a power cut and the others are kills. */
-    private List<String> crash(WriteWorld world, long seed, int crashes, int powerOneIn) throws Exception {
-        Random cut = new Random(seed);
-        List<String> wrong = new ArrayList<>();
+    private static List<String> crash(WriteWorld world, long seed, int crashes, int powerOneIn) throws Exception {
+        CrashPlan plan = new CrashPlan(world, seed, crashes, powerOneIn);
         world.open(0);
-        try (Crew crew = new Crew()) {
-            world.start(crew, 2, 4, 150);
-            for (int i = 0; i < crashes && wrong.isEmpty(); i++) {
-                Thread.sleep(1 + cut.nextInt(10)); // Any moment will do.
-                crashOnce(world, cut, i % powerOneIn == 0, wrong);
-            }
-            crew.join();
-        }
+        world.holdUp(plan);
+        world.run(2, 4, 150);
         world.abandon();
-        return wrong;
-    }
-
-    private static void crashOnce(WriteWorld world, Random cut, boolean power, List<String> wrong) throws Exception {
-        Path dump;
-        List<List<Long>> allowed;
-        synchronized (world.model) { // Nothing is begun or acknowledged meanwhile.
-            dump = power ? world.dumpAfterCut(cut) : world.dump();
-            allowed = world.model.promises(power);
-        }
-        String found = world.check(dump, false);
-        found += found.isEmpty() ? world.compare(dump, allowed) : "";
-        if (!found.isEmpty()) {
-            wrong.add((power ? "power cut: " : "kill: ") + found);
-        }
-        Files.delete(dump);
+        assertThat(plan.crashesLeft()).as("crashes that did not happen").isZero();
+        return plan.wrong();
     }
 }

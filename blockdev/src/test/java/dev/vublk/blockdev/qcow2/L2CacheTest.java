@@ -30,7 +30,7 @@ class L2CacheTest {
         Shell.check("qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=4096", image.toString(), "1M");
         ByteBuffer head = ByteBuffer.wrap(Files.readAllBytes(image)).limit(4096);
         Qcow2Header header = Qcow2Header.decode(head, "image");
-        MetadataFile file = VolatileFile.of(image).blocking();
+        MetadataFile file = VolatileFile.of(image, 1).blocking();
         long[] entries = new long[TABLES];
         Arrays.fill(entries, OLD_TABLE);
         L1Table l1 = new L1Table(0, entries);

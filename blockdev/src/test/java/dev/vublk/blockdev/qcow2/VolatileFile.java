@@ -19,6 +19,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 
@@ -47,10 +48,20 @@ final class VolatileFile {
     /** One in so many calls fails with EIO; 0 for none. */
     private volatile int failsOneIn;
 
-    private final Random faults = new Random(1);
+    /** The one call that does everything and yet fails comes after so many more; -1 for none. */
+    private final AtomicInteger failsAfter = new AtomicInteger(-1);
 
-    /** Runs after each call that changes something. */
+    private final Random faults;
+
+    /** Runs after each blocking call. */
     private volatile Runnable observer = () -> {};
+
+    /** Runs before each call from a loop, which it holds up. */
+    private volatile Runnable gate = () -> {};
+
+    private VolatileFile(long seed) {
+        faults = new Random(seed);
+    }
 
     private static final class Version {
         final byte[] content;
@@ -64,8 +75,8 @@ final class VolatileFile {
 
     private record Size(long bytes, long number) {}
 
-    static VolatileFile of(Path image) throws IOException {
-        VolatileFile file = new VolatileFile();
+    static VolatileFile of(Path image, long seed) throws IOException {
+        VolatileFile file = new VolatileFile(seed);
         byte[] content = Files.readAllBytes(image);
         file.write(0, content, 0, content.length);
         file.size(content.length);
@@ -81,12 +92,25 @@ final class VolatileFile {
         observer = newObserver;
     }
 
+    void holdUp(Runnable newGate) {
+        gate = newGate;
+    }
+
     void limitSpace(long bytes) {
         spaceMax = bytes;
     }
 
     void failOneIn(int calls) {
         failsOneIn = calls;
+    }
+
+    /** Of the calls from a loop that follow, the one behind so many succeeds and says that it did not. */
+    void failAfter(int calls) {
+        failsAfter.set(calls);
+    }
+
+    private boolean failsNow() {
+        return failsAfter.get() >= 0 && failsAfter.getAndDecrement() == 0;
     }
 
     /** Everything is stable. */
@@ -275,11 +299,24 @@ final class VolatileFile {
                 return result;
             }
             return loop.runBlocking(() -> {
+                gate.run();
                 if (faults.nextInt(4) == 0) {
                     LockSupport.parkNanos(1);
                 }
-                return fails() ? -Errno.EIO : call.run();
+                if (failsNow()) {
+                    call.run();
+                    return -Errno.EIO;
+                }
+                return fails() ? failed(call) : call.run();
             });
+        }
+
+        /** A call that failed has done nothing, or everything all the same. */
+        private int failed(IoContext.BlockingCall call) {
+            if (faults.nextBoolean()) {
+                call.run();
+            }
+            return -Errno.EIO;
         }
 
         @Override
@@ -309,6 +346,9 @@ final class VolatileFile {
             }
             int half = bytes.length / 2 & -UNIT_BYTES;
             VolatileFile.this.write(offset, bytes, 0, half);
+            if (fails()) {
+                return -Errno.EIO;
+            }
             VolatileFile.this.write(offset + half, bytes, half, bytes.length - half);
             if (stable) {
                 makeStable(offset, bytes.length);

@@ -14,6 +14,7 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -57,6 +58,10 @@ final class WriteWorld {
     final VolatileFile dataDisk;
     final SectorModel model;
     private final byte[] backing;
+    /** What the disk holds at first, and the snapshot for ever. */
+    private final long[] first;
+
+    private boolean hasSnapshot;
     private final AtomicLong stamps = new AtomicLong(1L << 32);
     private final AtomicInteger failures = new AtomicInteger();
     private final AtomicInteger dumps = new AtomicInteger();
@@ -75,9 +80,10 @@ final class WriteWorld {
         create();
         Path raw = directory.resolve("first.raw");
         Shell.check("qemu-img", "convert", "-O", "raw", image.toString(), raw.toString());
-        this.model = new SectorModel(stamps(raw));
-        this.disk = VolatileFile.of(image);
-        this.dataDisk = kind.dataFile == DataFile.NONE ? disk : VolatileFile.of(dataImage);
+        this.first = stamps(raw);
+        this.model = new SectorModel(first);
+        this.disk = VolatileFile.of(image, seed);
+        this.dataDisk = kind.dataFile == DataFile.NONE ? disk : VolatileFile.of(dataImage, seed);
     }
 
     private byte[] makeBacking() throws Exception {
@@ -133,6 +139,7 @@ final class WriteWorld {
         Shell.check(commands.toArray(String[]::new));
         if (kind.dataFile == DataFile.NONE && !kind.options.contains("refcount_bits=1,")) {
             Shell.check("qemu-img", "snapshot", "-c", "before", image.toString());
+            hasSnapshot = true;
         }
     }
 
@@ -199,6 +206,12 @@ final class WriteWorld {
         return longs;
     }
 
+    /** Runs something before each call of a loop to one of the files, which waits for it. */
+    void holdUp(Runnable gate) {
+        disk.holdUp(gate);
+        dataDisk.holdUp(gate);
+    }
+
     /** Closes it cleanly. */
     void close() {
         MetadataFile file = disk.blocking();
@@ -238,7 +251,7 @@ final class WriteWorld {
                 crew.run(() -> {
                     Random mine = new Random(seed);
                     for (int step = 0; step < steps; step++) {
-                        step(mine, loop, reader, writer, eraser);
+                        step(mine, loop, reader, writer, eraser, counter);
                     }
                     return null;
                 });
@@ -246,7 +259,13 @@ final class WriteWorld {
         }
     }
 
-    private void step(Random mine, PlainLoop loop, PlainReader reader, ImageWriter writer, ImageEraser eraser) {
+    private void step(
+            Random mine,
+            PlainLoop loop,
+            PlainReader reader,
+            ImageWriter writer,
+            ImageEraser eraser,
+            RequestEpochs.Counter counter) {
         int kindOfStep = mine.nextInt(100);
         if (kindOfStep < 4) {
             long begun = model.flushBegins();
@@ -268,7 +287,7 @@ final class WriteWorld {
             if (kindOfStep < 60) {
                 write(mine, loop, writer, first, count);
             } else if (kindOfStep < 75) {
-                read(loop, reader, first, count);
+                read(loop, reader, counter, first, count);
             } else if (kindOfStep < 88) {
                 boolean unmap = mine.nextBoolean();
                 erase(first, count, first, count, loop, (at, bytes) -> eraser.writeZeroes(at, bytes, unmap, false));
@@ -303,10 +322,14 @@ final class WriteWorld {
         }
     }
 
-    private void read(PlainLoop loop, PlainReader reader, int first, int count) {
+    /** As a channel reads: counted among the requests that may still use what is freed. */
+    private void read(PlainLoop loop, PlainReader reader, RequestEpochs.Counter counter, int first, int count) {
         try (TestVector vector = TestVector.of(count * SECTOR_BYTES)) {
             int result = loop.run(() -> {
-                return reader.readv((long) first * SECTOR_BYTES, vector.iov(), 1, (long) count * SECTOR_BYTES);
+                long epoch = counter.enter();
+                int read = reader.readv((long) first * SECTOR_BYTES, vector.iov(), 1, (long) count * SECTOR_BYTES);
+                counter.exit(epoch);
+                return read;
             });
             ByteBuffer bytes = ByteBuffer.wrap(vector.get()).order(ByteOrder.nativeOrder());
             for (int i = 0; i < count && result == 0; i++) {
@@ -374,12 +397,12 @@ final class WriteWorld {
         return "";
     }
 
-    /** QEMU finds what was promised; says what not. */
+    /** QEMU finds what was promised, and the snapshot as it was; says what not. */
     String compare(Path dump, List<List<Long>> promises) throws Exception {
-        Path raw = directory.resolve(dump.getFileName() + ".raw");
-        Shell.check("qemu-img", "convert", "-f", "qcow2", "-O", "raw", dump.toString(), raw.toString());
-        long[] found = stamps(raw);
-        Files.delete(raw);
+        long[] found = convert(dump);
+        if (hasSnapshot && !Arrays.equals(first, convert(dump, "-l", "snapshot.name=before"))) {
+            return "the snapshot has changed";
+        }
         List<String> wrong = new ArrayList<>();
         for (int sector = 0; sector < found.length; sector++) {
             if (!promises.get(sector).contains(found[sector])) {
@@ -387,6 +410,17 @@ final class WriteWorld {
             }
         }
         return wrong.isEmpty() ? "" : wrong.size() + " sectors: " + wrong.subList(0, Math.min(5, wrong.size()));
+    }
+
+    private long[] convert(Path dump, String... options) throws Exception {
+        Path raw = directory.resolve(dump.getFileName() + ".raw");
+        List<String> command = new ArrayList<>(List.of("qemu-img", "convert", "-f", "qcow2", "-O", "raw"));
+        command.addAll(List.of(options));
+        command.addAll(List.of(dump.toString(), raw.toString()));
+        Shell.check(command.toArray(String[]::new));
+        long[] found = stamps(raw);
+        Files.delete(raw);
+        return found;
     }
 
     /** The data file as a raw image holds the disk. */
