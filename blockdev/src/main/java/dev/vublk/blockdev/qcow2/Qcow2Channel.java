@@ -70,7 +70,8 @@ final class Qcow2Channel implements BlockChannel {
             }
             changes = changesOf(now);
             if (compressed != null) {
-                compressed.clear();
+                compressed.close();
+                compressed = null; // Made for clusters of the size and the kind that the image then had.
             }
         }
         return now;
