@@ -30,9 +30,6 @@ final class ReferenceWalk implements AutoCloseable {
     private final WalkBounds bounds;
     private final long l2Buffer;
 
-    /** Of all L1 tables so far. Sound ones do not overlap; those of a hostile image are bounded by this. */
-    private long walkedL1Bytes;
-
     ReferenceWalk(
             OfflineFile file,
             Qcow2Header header,
@@ -97,15 +94,8 @@ final class ReferenceWalk implements AutoCloseable {
         return counted;
     }
 
-    /** What lies behind the end of the file is zeroes, and names nothing. */
-    private void walkL1(long offset, int wholeSize, boolean active) throws IOException {
-        count(offset, (long) wholeSize * L1_ENTRY_BYTES, Role.METADATA);
-        int size = Math.clamp((fileBytes - offset + L1_ENTRY_BYTES - 1) / L1_ENTRY_BYTES, 0, wholeSize);
-        walkedL1Bytes += (long) size * L1_ENTRY_BYTES;
-        if (walkedL1Bytes > fileBytes + 2L * L1_MAX_BYTES) {
-            throw new IOException(
-                    file.name() + ": qcow2: its snapshots name larger L1 tables than the file has room for");
-        }
+    private void walkL1(long offset, int size, boolean active) throws IOException {
+        count(offset, (long) size * L1_ENTRY_BYTES, Role.METADATA);
         int sliceEntries = SLICE_BYTES / L1_ENTRY_BYTES;
         int present = (int) (bounds.enterTable(offset, (long) size * L1_ENTRY_BYTES) / L1_ENTRY_BYTES);
         long buffer = NativeMemory.allocateZeroed(Math.clamp(present, 1, sliceEntries) * (long) L1_ENTRY_BYTES);
