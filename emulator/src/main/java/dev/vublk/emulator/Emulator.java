@@ -6,6 +6,7 @@ import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.emulator.coroutine.Coroutine;
 import dev.vublk.emulator.coroutine.CoroutineSource;
 import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
+import dev.vublk.emulator.iothread.AwakeLoops;
 import dev.vublk.emulator.iothread.FdMonitorKind;
 import dev.vublk.emulator.iothread.IOThread;
 import dev.vublk.emulator.iothread.IOThreadConfig;
@@ -74,24 +75,30 @@ public final class Emulator implements AutoCloseable {
     private void startThreads() throws IOException {
         FdMonitorKind monitorKind = config.fdMonitor().resolve();
         // Nobody waits for the control loop: it never polls.
-        controlLoop = startThread("vublk-control", null, monitorKind, PollSettings.OFF);
+        controlLoop = startThread("vublk-control", null, monitorKind, PollSettings.OFF, new AwakeLoops());
+        AwakeLoops awakeLoops = new AwakeLoops();
         for (int i = 0; i < config.ioThreads(); i++) {
             CpuAffinity cpus = config.ioThreadCpus().isEmpty()
                     ? null
                     : config.ioThreadCpus().get(i);
-            ioThreads.add(startThread("vublk-iothread-" + i, cpus, monitorKind, config.polling()));
+            ioThreads.add(startThread("vublk-iothread-" + i, cpus, monitorKind, config.polling(), awakeLoops));
         }
     }
 
     /** Throws {@link IOException} when the machine has not what the thread needs. */
     private IOThread startThread(
-            String name, @Nullable CpuAffinity cpus, FdMonitorKind monitorKind, PollSettings polling)
+            String name,
+            @Nullable CpuAffinity cpus,
+            FdMonitorKind monitorKind,
+            PollSettings polling,
+            AwakeLoops awakeLoops)
             throws IOException {
         try {
             IOThread thread = new IOThread(
                     new IOThreadConfig(name, cpus, monitorKind, polling, config.coroutineShrinkMs()),
                     coroutines,
-                    workers);
+                    workers,
+                    awakeLoops);
             thread.start();
             return thread;
         } catch (IllegalStateException e) {

@@ -175,6 +175,10 @@ final class ClusterAllocator implements AutoCloseable {
         if (cluster >= clusterMax) {
             return -Errno.ENOSPC;
         }
+        if (metadata.containsAny(cluster, refcounts.reaches(cluster) ? 1 : refcounts.growthClusters(cluster))) {
+            return corruption.found(
+                    file, "cluster " + cluster + " is not used yet, but it or one behind it is a table");
+        }
         int result =
                 refcounts.reaches(cluster) ? refcounts.addBlock(file, cluster) : refcounts.grow(file, cluster, header);
         fileEnd = Math.max(fileEnd, Math.ceilDiv(file.sizeBytes(), 1L << clusterBits));
@@ -258,6 +262,13 @@ final class ClusterAllocator implements AutoCloseable {
         runs.sort();
         RangeLock.Range range = turn.acquire(file.queue(), 0, 1, true);
         try {
+            for (int i = 0; i < runs.size(); i++) {
+                if (metadata.containsAny(runs.cluster(i), runs.count(i))) {
+                    corruption.found(
+                            file, "an entry named cluster " + runs.cluster(i) + ", but it or one behind it is a table");
+                    return;
+                }
+            }
             int result = refcounts.lower(file, runs);
             if (result < 0) {
                 LOG.warn("{}: freed clusters could not all be given back: {}", image, Errno.describe(result));

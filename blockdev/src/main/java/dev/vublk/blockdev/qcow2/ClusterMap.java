@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.blockdev.qcow2;
 
-import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.qcow2.MappedRun.Kind;
 import org.jspecify.annotations.Nullable;
 
@@ -13,12 +12,12 @@ import org.jspecify.annotations.Nullable;
  *   guest offset -> L1 entry -> slice of an L2 table -> entry [-> subcluster] -> run of bytes that belong together
  * </pre>
  *
- * <p>Entries are untrusted: an offset that is none, or a flag that must not be there, is {@code -EIO}. A run ends at the end of a
+ * <p>Entries are untrusted: an offset that is none, or a flag that must not be there, is {@link #CORRUPT}. A run ends at the end of a
  * slice at the latest.
  */
 final class ClusterMap {
-    /** What an entry that makes no sense is. */
-    static final int CORRUPT = -Errno.EIO;
+    /** What an entry that makes no sense is: unlike every errno, for a table that cannot be read is no such entry. */
+    static final int CORRUPT = Integer.MIN_VALUE;
 
     private static final long NOWHERE = -1;
 
@@ -48,7 +47,7 @@ final class ClusterMap {
      * Finds the first run of a range that lies within the disk.
      *
      * @param file for tables that are not in memory
-     * @return 0, {@link #CORRUPT}, or another negative errno
+     * @return 0, {@link #CORRUPT}, or a negative errno
      */
     int find(MetadataFile file, long guestOffset, long lengthBytes, MappedRun out) {
         while (true) {

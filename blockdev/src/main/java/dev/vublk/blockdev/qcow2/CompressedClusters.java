@@ -136,11 +136,6 @@ final class CompressedClusters implements AutoCloseable {
         return result;
     }
 
-    /** Forgets everything: the file may have changed. No request is under way. */
-    void clear() {
-        clusters.forEach(cluster -> cluster.isPresent = false);
-    }
-
     @Override
     public void close() {
         clusters.forEach(cluster -> cluster.content.close());

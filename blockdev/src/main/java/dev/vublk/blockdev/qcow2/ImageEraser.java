@@ -3,7 +3,6 @@ package dev.vublk.blockdev.qcow2;
 
 import dev.vublk.blockdev.file.RangeLock;
 import dev.vublk.blockdev.linux.Errno;
-import dev.vublk.blockdev.linux.Iovec;
 import dev.vublk.blockdev.linux.NativeMemory;
 
 /**
@@ -207,16 +206,8 @@ final class ImageEraser {
         if (known && rules.isZero(slot.entry, at, at + bytes)) {
             return hasRawDataFile ? data.writeZeroes(at, bytes) : 0;
         }
-        long iov = NativeMemory.allocate(Iovec.SIZE_BYTES);
-        if (iov == 0) {
-            return -Errno.ENOMEM;
-        }
-        try {
-            Iovec.set(iov, Zeroes.ADDRESS, bytes);
-            return writer.writePieces(slot, at, iov, 1, bytes);
-        } finally {
-            NativeMemory.free(iov);
-        }
+        long iov = slot.single(Zeroes.ADDRESS, bytes);
+        return iov == 0 ? -Errno.ENOMEM : writer.writePieces(slot, at, iov, 1, bytes);
     }
 
     /** A cluster of zeroes for every image, made when the first one needs it; only ever read. */

@@ -2,14 +2,20 @@
 package dev.vublk.blockdev.qcow2;
 
 import dev.vublk.blockdev.file.LoopQueue;
+import dev.vublk.blockdev.linux.NativeMemory;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /** New values of entries that follow each other in one slice; its user owns it and may use it again. */
-final class L2Change {
+final class L2Change implements AutoCloseable {
     int firstIndex;
     int entryCount;
     private long[] words = new long[8];
+
+    /** For the one who writes a slice; kept for its next change. */
+    private long buffer;
+
+    private int bufferBytes;
 
     // Of the commit, guarded by the slice.
     @Nullable
@@ -33,5 +39,22 @@ final class L2Change {
     /** The changed words. */
     long[] words() {
         return words;
+    }
+
+    /** Memory for a slice as the file has it; of unspecified content; 0 when there is none. */
+    long buffer(int lengthBytes) {
+        if (bufferBytes < lengthBytes) {
+            NativeMemory.free(buffer);
+            buffer = NativeMemory.allocate(lengthBytes);
+            bufferBytes = buffer == 0 ? 0 : lengthBytes;
+        }
+        return buffer;
+    }
+
+    @Override
+    public void close() {
+        NativeMemory.free(buffer);
+        buffer = 0;
+        bufferBytes = 0;
     }
 }

@@ -29,7 +29,7 @@ final class L2Commit {
             }
             if (turn == Turn.WRITE) {
                 L2Change group = takeGroup(slice);
-                int result = write(file, slice, group);
+                int result = write(file, slice, group, change);
                 image.countCommit();
                 finish(slice, group, result);
             } else {
@@ -82,31 +82,28 @@ final class L2Commit {
         }
     }
 
-    private static int write(MetadataFile file, L2Slice slice, @Nullable L2Change group) {
+    /** Writes the slice as it is with the changes of {@code group}, in memory of {@code own}. */
+    private static int write(MetadataFile file, L2Slice slice, @Nullable L2Change group, L2Change own) {
         int wordCount = slice.entryCount() * slice.wordsPerEntry();
-        long buffer = NativeMemory.allocate(wordCount * 8L);
+        long buffer = own.buffer(wordCount * Long.BYTES);
         if (buffer == 0) {
             return -Errno.ENOMEM;
         }
-        try {
-            for (int i = 0; i < wordCount; i++) {
-                NativeMemory.putLong(buffer + 8L * i, Long.reverseBytes(slice.word(i)));
-            }
-            int start = wordCount;
-            int end = 0;
-            for (L2Change change = group; change != null; change = change.next) {
-                int first = change.firstIndex * slice.wordsPerEntry();
-                int count = change.entryCount * slice.wordsPerEntry();
-                for (int i = 0; i < count; i++) {
-                    NativeMemory.putLong(buffer + 8L * (first + i), Long.reverseBytes(change.words()[i]));
-                }
-                start = Math.min(start, first);
-                end = Math.max(end, first + count);
-            }
-            return write(file, slice, buffer, 8 * start, 8 * end, 8 * wordCount);
-        } finally {
-            NativeMemory.free(buffer);
+        for (int i = 0; i < wordCount; i++) {
+            NativeMemory.putLong(buffer + 8L * i, Long.reverseBytes(slice.word(i)));
         }
+        int start = wordCount;
+        int end = 0;
+        for (L2Change change = group; change != null; change = change.next) {
+            int first = change.firstIndex * slice.wordsPerEntry();
+            int count = change.entryCount * slice.wordsPerEntry();
+            for (int i = 0; i < count; i++) {
+                NativeMemory.putLong(buffer + 8L * (first + i), Long.reverseBytes(change.words()[i]));
+            }
+            start = Math.min(start, first);
+            end = Math.max(end, first + count);
+        }
+        return write(file, slice, buffer, 8 * start, 8 * end, 8 * wordCount);
     }
 
     private static int write(MetadataFile file, L2Slice slice, long buffer, int start, int end, int sliceBytes) {

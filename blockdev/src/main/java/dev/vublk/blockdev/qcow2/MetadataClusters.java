@@ -19,17 +19,23 @@ final class MetadataClusters {
     /** Counts additions: who checked an entry looks again when this has changed. Written under the monitor, read by everybody. */
     private volatile int generation;
 
+    /** A place that two tables claim, or that cannot be one; -1 in an image that makes sense. */
+    private long wrongOffset = -1;
+
     /** Those of an image that was opened: header, tables in use, refcount blocks, snapshot table. */
     static MetadataClusters of(Qcow2Header header, L1Table l1, long[] refcountBlocks) {
         MetadataClusters metadata = new MetadataClusters();
         int bits = header.clusterBits();
+        long clusterMask = header.clusterBytes() - 1L;
         metadata.addBytes(header.l1TableOffset(), (long) header.l1Size() * Qcow2Layout.L1_ENTRY_BYTES, bits);
-        metadata.add(header.refcountTableOffset() >>> bits, header.refcountTableClusters());
+        metadata.addBytes(header.refcountTableOffset(), (long) header.refcountTableClusters() << bits, bits);
         for (long offset : refcountBlocks) {
-            metadata.addOne(offset >>> bits);
+            metadata.addBytes(offset, 1, bits);
         }
         for (int i = 0; i < l1.size(); i++) {
-            metadata.addOne(l1.tableOffset(i) >>> bits);
+            long offset = l1.tableOffset(i);
+            metadata.addBytes(offset, 1, bits);
+            metadata.wrongOffset = (offset & clusterMask) == 0 ? metadata.wrongOffset : offset;
         }
         if (header.snapshotCount() > 0) {
             metadata.addBytes(
@@ -38,9 +44,18 @@ final class MetadataClusters {
         return metadata;
     }
 
-    private void addBytes(long offsetBytes, long lengthBytes, int clusterBits) {
-        long first = offsetBytes >>> clusterBits;
-        add(first, ((offsetBytes + lengthBytes - 1) >>> clusterBits) - first + 1);
+    private synchronized void addBytes(long offsetBytes, long lengthBytes, int clusterBits) {
+        long end = (offsetBytes + lengthBytes - 1) >>> clusterBits;
+        for (long cluster = offsetBytes >>> clusterBits; cluster <= end; cluster++) {
+            if (!addOne(cluster)) {
+                wrongOffset = cluster << clusterBits;
+            }
+        }
+    }
+
+    /** Where two tables of the image that was opened are at once, or one is that is in no cluster; -1 if nowhere. */
+    synchronized long wrongOffset() {
+        return wrongOffset;
     }
 
     int generation() {
@@ -54,9 +69,10 @@ final class MetadataClusters {
         generation = generation + 1;
     }
 
-    private void addOne(long cluster) {
+    /** Whether it was none before; the first one always is the header's, and stands for a table that does not exist. */
+    private boolean addOne(long cluster) {
         if (cluster == 0) {
-            return;
+            return true;
         }
         if (2 * (size + 1) > slots.length) {
             rehash(2 * slots.length);
@@ -65,7 +81,9 @@ final class MetadataClusters {
         if (slots[slot] == FREE) {
             slots[slot] = cluster;
             size++;
+            return true;
         }
+        return false;
     }
 
     synchronized void remove(long firstCluster, long count) {

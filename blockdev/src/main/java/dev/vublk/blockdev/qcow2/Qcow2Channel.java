@@ -70,7 +70,8 @@ final class Qcow2Channel implements BlockChannel {
             }
             changes = changesOf(now);
             if (compressed != null) {
-                compressed.clear();
+                compressed.close();
+                compressed = null; // Made for clusters of the size and the kind that the image then had.
             }
         }
         return now;
@@ -110,15 +111,23 @@ final class Qcow2Channel implements BlockChannel {
 
     /** As the image's map says, but what is in no image of the chain is zeroes. */
     private int find(Qcow2Image now, MappedRun run, long offsetBytes, long lengthBytes) {
-        int result = now.map.find(metadata, offsetBytes, lengthBytes, run);
+        int result = findHere(now, run, offsetBytes, lengthBytes);
         if (result == 0 && run.kind == Kind.UNALLOCATED) {
             if (offsetBytes >= now.backingBytes) {
                 run.kind = Kind.ZERO;
             } else {
                 run.lengthBytes = Math.min(run.lengthBytes, now.backingBytes - offsetBytes);
             }
-        } else if (result == ClusterMap.CORRUPT) {
+        }
+        return result;
+    }
+
+    /** As the image's map says; what makes no sense is said once, and is an I/O error. */
+    private int findHere(Qcow2Image now, MappedRun run, long offsetBytes, long lengthBytes) {
+        int result = now.map.find(metadata, offsetBytes, lengthBytes, run);
+        if (result == ClusterMap.CORRUPT) {
             now.corruptionSeen(offsetBytes);
+            return -Errno.EIO;
         }
         return result;
     }
@@ -184,7 +193,7 @@ final class Qcow2Channel implements BlockChannel {
     public int status(long offsetBytes, long lengthBytes, BlockStatus out) {
         Qcow2Image now = image();
         MappedRun run = new MappedRun();
-        int result = now.map.find(metadata, offsetBytes, lengthBytes, run);
+        int result = findHere(now, run, offsetBytes, lengthBytes);
         if (result < 0) {
             return result;
         }

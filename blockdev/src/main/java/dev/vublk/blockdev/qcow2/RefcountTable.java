@@ -290,6 +290,12 @@ final class RefcountTable implements AutoCloseable {
         }
     }
 
+    /** How many clusters from {@code cluster} on {@link #grow} would write; 0 when it cannot. */
+    int growthClusters(long cluster) {
+        RefcountTableGrowth growth = RefcountTableGrowth.plan(cluster, blockOffsets.length, clusterBits, blockBits);
+        return growth == null ? 0 : growth.blockCount() + growth.tableClusters();
+    }
+
     /**
      * Moves the table to {@code cluster}, behind everything that is used, with room for more blocks than before; the blocks that
      * count it and what is about it stand before it. Stable when the call returns 0; then the old table is no more used.

@@ -27,6 +27,7 @@ final class ReferenceWalk implements AutoCloseable {
     private final int clusterBytes;
     private final int entryBytes;
     private final long refcountMax;
+    private final WalkBounds bounds;
     private final long l2Buffer;
 
     ReferenceWalk(
@@ -46,6 +47,7 @@ final class ReferenceWalk implements AutoCloseable {
         clusterBytes = header.clusterBytes();
         entryBytes = header.l2EntryBytes();
         refcountMax = RefcountEntries.max(header.refcountOrder());
+        bounds = new WalkBounds(file.name(), fileBytes, clusterBytes);
         l2Buffer = NativeMemory.allocateZeroed(clusterBytes);
     }
 
@@ -95,10 +97,11 @@ final class ReferenceWalk implements AutoCloseable {
     private void walkL1(long offset, int size, boolean active) throws IOException {
         count(offset, (long) size * L1_ENTRY_BYTES, Role.METADATA);
         int sliceEntries = SLICE_BYTES / L1_ENTRY_BYTES;
-        long buffer = NativeMemory.allocateZeroed(Math.max(1, Math.min(size, sliceEntries)) * (long) L1_ENTRY_BYTES);
+        int present = (int) (bounds.enterTable(offset, (long) size * L1_ENTRY_BYTES) / L1_ENTRY_BYTES);
+        long buffer = NativeMemory.allocateZeroed(Math.clamp(present, 1, sliceEntries) * (long) L1_ENTRY_BYTES);
         try {
-            for (int first = 0; first < size; first += sliceEntries) {
-                int entries = Math.min(sliceEntries, size - first);
+            for (int first = 0; first < present; first += sliceEntries) {
+                int entries = Math.min(sliceEntries, present - first);
                 file.read(buffer, offset + (long) first * L1_ENTRY_BYTES, entries * L1_ENTRY_BYTES);
                 for (int i = 0; i < entries; i++) {
                     long entry = Long.reverseBytes(NativeMemory.getLong(buffer + (long) i * L1_ENTRY_BYTES));
@@ -129,8 +132,10 @@ final class ReferenceWalk implements AutoCloseable {
         if (active) {
             checkCopied("L2 table", entry, stored.refcount(l2Offset >> clusterBits));
         }
-        file.read(l2Buffer, l2Offset, clusterBytes);
-        walkL2(active);
+        if (bounds.enterL2Table(l2Offset)) {
+            file.read(l2Buffer, l2Offset, clusterBytes);
+            walkL2(active);
+        }
     }
 
     private void walkL2(boolean active) throws IOException {
@@ -260,10 +265,11 @@ final class ReferenceWalk implements AutoCloseable {
     private void walkBitmap(BitmapDirectory.Entry bitmap) throws IOException {
         long tableBytes = (long) bitmap.tableSize() * Long.BYTES;
         count(bitmap.tableOffset(), tableBytes, Role.METADATA);
-        long buffer = NativeMemory.allocateZeroed(Math.min(tableBytes, SLICE_BYTES));
+        long presentBytes = bounds.enterTable(bitmap.tableOffset(), tableBytes);
+        long buffer = NativeMemory.allocateZeroed(Math.clamp(presentBytes, Long.BYTES, SLICE_BYTES));
         try {
-            for (long done = 0; done < tableBytes; done += SLICE_BYTES) {
-                int length = (int) Math.min(SLICE_BYTES, tableBytes - done);
+            for (long done = 0; done < presentBytes; done += SLICE_BYTES) {
+                int length = (int) Math.min(SLICE_BYTES, presentBytes - done);
                 file.read(buffer, bitmap.tableOffset() + done, length);
                 for (int at = 0; at < length; at += Long.BYTES) {
                     walkBitmapEntry(bitmap, Long.reverseBytes(NativeMemory.getLong(buffer + at)));

@@ -122,9 +122,9 @@ final class WritableImage {
     private int beginFirst(MetadataFile file) {
         RangeLock.Range range = turn.acquire(file.queue(), 0, 1, true);
         try {
-            int result = 0;
+            int result = checkTables(file);
             long kept = header.hasDataFile() ? Qcow2Layout.AUTOCLEAR_DATA_FILE_RAW : 0;
-            if (!begun && (header.autoclear() & ~kept) != 0) {
+            if (!begun && result == 0 && (header.autoclear() & ~kept) != 0) {
                 result = headerUpdate.keepAutoclear(file, kept);
             }
             if (!begun && result == 0 && header.hasLazyRefcounts()) {
@@ -136,6 +136,12 @@ final class WritableImage {
         } finally {
             turn.release(range);
         }
+    }
+
+    /** A change of a table that is another one as well would destroy both. */
+    private int checkTables(MetadataFile file) {
+        long wrong = metadata.wrongOffset();
+        return wrong < 0 ? 0 : corruption.found(file, "offset " + wrong + " is that of two tables, or can be of none");
     }
 
     /** An L2 or L1 entry has been written, and is shown to others only after this call. */

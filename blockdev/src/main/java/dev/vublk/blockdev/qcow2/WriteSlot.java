@@ -20,6 +20,7 @@ final class WriteSlot implements AutoCloseable {
     private int bufferBytes;
     private long iov;
     private int iovCapacity;
+    private long singleIov;
 
     // A place in the guest's buffers.
     private long sourceIov;
@@ -80,6 +81,18 @@ final class WriteSlot implements AutoCloseable {
         }
         return at;
     }
+
+    /** A vector of one entry, for what does not come from the guest; valid until the next call. 0 when there is no memory. */
+    long single(long address, long lengthBytes) {
+        if (singleIov == 0) {
+            singleIov = NativeMemory.allocate(Iovec.SIZE_BYTES);
+        }
+        if (singleIov != 0) {
+            Iovec.set(singleIov, address, lengthBytes);
+        }
+        return singleIov;
+    }
+
     /** Makes room for the words of entries that are replaced. */
     void reserveOldWords(int count) {
         if (oldWords.length < count) {
@@ -91,8 +104,11 @@ final class WriteSlot implements AutoCloseable {
     public void close() {
         NativeMemory.free(buffer);
         NativeMemory.free(iov);
+        NativeMemory.free(singleIov);
+        change.close();
         buffer = 0;
         iov = 0;
+        singleIov = 0;
         bufferBytes = 0;
         iovCapacity = 0;
     }

@@ -7,6 +7,7 @@ import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.linux.NativeMemory;
 import dev.vublk.blockdev.linux.PosixFile;
 import dev.vublk.blockdev.testing.Shell;
+import java.io.RandomAccessFile;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
@@ -223,11 +224,24 @@ class ClusterAllocatorTest {
     @Test
     void shouldMarkAnImageCorruptWhereMetadataCountsAsFree() throws Exception {
         Path image = image(65536, 16);
+        try (RandomAccessFile file = new RandomAccessFile(image.toFile(), "rw")) {
+            file.seek(2 * 65536); // The header's refcount, in the one block.
+            file.writeShort(0);
+        }
         try (Opened opened = new Opened(image)) {
-            free(opened, 0, 1, false); // The header.
-
             assertThat(opened.allocator.allocate(opened.file, 1, new ClusterRun()))
                     .isEqualTo(-Errno.EIO);
+        }
+        assertThat(Shell.check("qemu-img", "info", image.toString())).contains("corrupt: true");
+    }
+
+    @Test
+    void shouldMarkAnImageCorruptRatherThanGiveMetadataBack() throws Exception {
+        Path image = image(65536, 16);
+        try (Opened opened = new Opened(image)) {
+            free(opened, 0, 1, true); // The header.
+
+            assertThat(opened.allocator.refcount(opened.file, 0)).isEqualTo(1);
         }
         assertThat(Shell.check("qemu-img", "info", image.toString())).contains("corrupt: true");
     }

@@ -26,6 +26,7 @@ class ImageWriterFaultTest {
 
     private WriteWorld world;
     private PlainLoop loop;
+    private MetadataFile file;
     private ImageChanges changes;
 
     @BeforeEach
@@ -34,7 +35,7 @@ class ImageWriterFaultTest {
         world = new WriteWorld(directory, new Kind("cluster_size=4096", 2 << 20, false, false), 1);
         world.open(1 << 20);
         loop = PlainLoop.withoutRing();
-        MetadataFile file = world.disk.on(loop);
+        file = world.disk.on(loop);
         PlainReader reader = new PlainReader(world.writable, file, file, new byte[0]);
         changes = new ImageChanges(world.writable, 0, file, file, reader);
     }
@@ -50,6 +51,18 @@ class ImageWriterFaultTest {
 
         assertThat(zeroed).isZero();
         assertThat(firstByte(world.dump())).isZero();
+    }
+
+    @Test
+    void shouldTellAnErrorOfTheFileFromATableThatMakesNoSense() {
+        assertThat(write(0, SECTOR_BYTES, 1)).isZero();
+        L2Cache empty = new L2Cache(world.header, world.writable.l1, 0);
+        ClusterMap map = new ClusterMap(world.header, world.writable.l1, empty);
+        world.disk.failAfter(0);
+
+        int result = loop.run(() -> map.find(file, 0, SECTOR_BYTES, new MappedRun()));
+
+        assertThat(result).isEqualTo(-Errno.EIO).isNotEqualTo(ClusterMap.CORRUPT);
     }
 
     private int write(long offset, int bytes, int value) {

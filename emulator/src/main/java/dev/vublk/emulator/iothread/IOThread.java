@@ -59,6 +59,7 @@ public final class IOThread extends PassLoop implements AutoCloseable {
     private final AdaptivePoller poller;
     private final WorkerClient workers;
     private final LoopIoContext ioContext;
+    private final AwakeLoops awakeLoops;
     private final Loop loop;
 
     private int spinsSinceLook;
@@ -73,7 +74,18 @@ public final class IOThread extends PassLoop implements AutoCloseable {
      * @param config how the thread is to be
      */
     public IOThread(IOThreadConfig config, CoroutineSource.Maker coroutines, WorkerPool workers) {
+        this(config, coroutines, workers, new AwakeLoops());
+    }
+
+    /**
+     * As above, beside others.
+     *
+     * @param awakeLoops of all loops that share the processors
+     */
+    public IOThread(
+            IOThreadConfig config, CoroutineSource.Maker coroutines, WorkerPool workers, AwakeLoops awakeLoops) {
         super(config.name());
+        this.awakeLoops = awakeLoops;
         this.config = Objects.requireNonNull(config, "config");
         FdMonitorKind monitorKind = config.monitorKind();
         poller = new AdaptivePoller(config.polling(), this::schedule);
@@ -129,7 +141,10 @@ public final class IOThread extends PassLoop implements AutoCloseable {
                 uringMonitor.registeredAs(loop.register(uringMonitor).get());
             }
             if (operations != null) {
-                loop.submit(() -> operations.start(fdMonitor)).get();
+                operations
+                        .signal()
+                        .registeredAs(loop.register(operations.signal()).get());
+                loop.submit(operations::start).get();
             }
             Future<?> _ = loop.scheduleWithFixedDelay(
                     coroutines::shrink, config.coroutineShrinkMs(), config.coroutineShrinkMs(), TimeUnit.MILLISECONDS);
@@ -274,6 +289,7 @@ public final class IOThread extends PassLoop implements AutoCloseable {
         }
     }
 
+    @SuppressWarnings("ThreadPriorityCheck") // To yield is the point.
     private boolean foundByPolling(long beginNs) {
         long nowNs = beginNs;
         spinsSinceLook += SPINS_A_PASS;
@@ -291,6 +307,9 @@ public final class IOThread extends PassLoop implements AutoCloseable {
             if (hasWork() || loop.hasPostedTasks() || workers.hasCompletions() || poller.spin(spins)) {
                 watchdog.begin(nowNs);
                 return true;
+            }
+            if (awakeLoops.areCrowded()) {
+                Thread.yield();
             }
             nowNs = System.nanoTime();
         } while (nowNs - beginNs < poller.pollNs());
@@ -350,6 +369,9 @@ public final class IOThread extends PassLoop implements AutoCloseable {
             @Override
             public boolean canBlock() {
                 slept = maySleep && !hasWork() && !hasTasks() && !hasScheduledTasks() && prepareToBlock();
+                if (slept) {
+                    awakeLoops.sleep();
+                }
                 return slept;
             }
 
@@ -378,14 +400,20 @@ public final class IOThread extends PassLoop implements AutoCloseable {
         @Override
         protected void run() {
             ioHandler().initialize();
+            awakeLoops.wake();
             runOwners();
+            awakeLoops.sleep();
             leavePool();
         }
 
         @Override
         protected int runIo() {
             slept = false; // Netty asks canBlock only when no completion is there.
-            return ioHandler().run(context);
+            int handled = ioHandler().run(context);
+            if (slept) {
+                awakeLoops.wake();
+            }
+            return handled;
         }
 
         /** Ends the loop's sleep. Any thread. */

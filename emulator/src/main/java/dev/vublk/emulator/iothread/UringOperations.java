@@ -6,7 +6,6 @@ import dev.vublk.emulator.coroutine.Coroutine;
 import dev.vublk.emulator.coroutine.CoroutineQueue;
 import dev.vublk.emulator.linux.IoUring;
 import dev.vublk.vhostuser.linux.Errno;
-import dev.vublk.vhostuser.linux.EventFd;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
 import org.jspecify.annotations.Nullable;
@@ -18,8 +17,8 @@ import org.jspecify.annotations.Nullable;
  * <p>An operation has a slot that travels in the user data, so a completion finds its coroutine without a map. There are as
  * many slots as the ring has entries: neither queue can overflow; who finds no slot free waits for one.
  *
- * <p>While the loop is awake it looks ({@link #poll}) and the kernel signals nothing. Before it sleeps it asks for signals on
- * an eventfd, which the loop watches as any other, and looks once more ({@link #prepareToBlock}).
+ * <p>While the loop is awake it looks ({@link #poll}) and the kernel signals nothing. Before it sleeps it asks for a {@link
+ * SleepSignal} and looks once more ({@link #prepareToBlock}).
  */
 final class UringOperations implements IoRing, AutoCloseable {
     private static final Logger LOG = LogManager.getLogger(UringOperations.class);
@@ -37,6 +36,9 @@ final class UringOperations implements IoRing, AutoCloseable {
     /** By measurement: with 2, 4 and 8 a disk behind an interrupt that comes late is about as fast, and without any limit slower. */
     private static final int SUBMITTED_AT_ONCE = 4;
 
+    /** An idle disk is asked for one first. */
+    private static final int SUBMITTED_FIRST = 1;
+
     private final IOThread loop;
     private final CoroutineQueue slotWaiters;
     private final @Nullable Coroutine[] waiting;
@@ -45,7 +47,7 @@ final class UringOperations implements IoRing, AutoCloseable {
     private int freeCount;
     private final IoUring ring;
     /** Signalled by the kernel when there is something to complete while the loop sleeps. */
-    private final int eventFd;
+    private final SleepSignal signal;
 
     private boolean closed;
 
@@ -64,12 +66,18 @@ final class UringOperations implements IoRing, AutoCloseable {
             freeSlots[i] = slots - 1 - i;
         }
         freeCount = slots;
-        ring = new IoUring(slots);
-        eventFd = EventFd.create();
-        if (eventFd < 0) {
-            ring.close();
-            throw new IllegalStateException("eventfd: " + Errno.describe(eventFd));
+        signal = new SleepSignal();
+        try {
+            ring = new IoUring(slots);
+        } catch (IllegalStateException e) {
+            signal.free();
+            throw e;
         }
+    }
+
+    /** What Netty's loop is to know of. */
+    SleepSignal signal() {
+        return signal;
     }
 
     /** Why a ring of {@code slots} cannot be made, or null when it can. Any thread. */
@@ -83,19 +91,10 @@ final class UringOperations implements IoRing, AutoCloseable {
     }
 
     /** The loop runs: from here on the ring is this thread's. */
-    void start(FdMonitor monitor) {
+    void start() {
         ring.enable();
-        ring.signalTo(eventFd);
+        ring.signalTo(signal.eventFd());
         ring.suppressSignals();
-        monitor.watchEventFd(eventFd, this::onSignal);
-    }
-
-    /**
-     * Completions are looked for after every sleep, so a signal has done its work by ending the sleep. Drained, because io_uring
-     * ends a multishot poll that another ring's signal completes, and one that is armed anew would find the old signal.
-     */
-    private void onSignal() {
-        EventFd.drain(eventFd);
     }
 
     /** Operations that the kernel has, or will have with the next submission. */
@@ -168,14 +167,23 @@ final class UringOperations implements IoRing, AutoCloseable {
     }
 
     /**
-     * Hands over what is queued, {@link #SUBMITTED_AT_ONCE} at a time: the kernel first prepares all that one call brings it, some
-     * microseconds each, and only then tells the disk of the first.
+     * Hands over what is queued, some at a time: the kernel first prepares all that one call brings it, some microseconds each, and
+     * only then tells the disk of the first.
      */
     private void submit() {
-        for (int left = ring.unsubmitted(); left > SUBMITTED_AT_ONCE; left -= SUBMITTED_AT_ONCE) {
-            checkEntered(ring.submit(SUBMITTED_AT_ONCE));
-        }
+        submitFirst();
         checkEntered(ring.submit());
+    }
+
+    /** Leaves what the last call is to bring. */
+    private void submitFirst() {
+        int left = ring.unsubmitted();
+        int step = left == inFlight() ? SUBMITTED_FIRST : SUBMITTED_AT_ONCE;
+        while (left > step) {
+            checkEntered(ring.submit(step));
+            left -= step;
+            step = SUBMITTED_AT_ONCE;
+        }
     }
 
     /**
@@ -187,13 +195,13 @@ final class UringOperations implements IoRing, AutoCloseable {
         if (inFlight() == 0) {
             return true;
         }
-        checkEntered(ring.submit());
-        if (takeCompletions() == 0 && ring.unsubmitted() == 0) {
-            // Between the look above and the flag the kernel was silent: this look is what makes that harmless, see [A]
-            // there.
+        submitFirst();
+        if (takeCompletions() == 0) {
+            // Before this call the kernel was silent: its look is what makes that harmless, see [A] there.
             ring.allowSignals();
-            checkEntered(ring.complete());
-            if (takeCompletions() == 0) {
+            checkEntered(ring.submitAndComplete());
+            if (takeCompletions() == 0 && ring.unsubmitted() == 0) {
+                signal.arm();
                 return true;
             }
             ring.suppressSignals();
@@ -246,6 +254,6 @@ final class UringOperations implements IoRing, AutoCloseable {
             LOG.error("{} operations are in flight while their ring is closed", inFlight());
         }
         ring.close();
-        EventFd.close(eventFd);
+        signal.free();
     }
 }

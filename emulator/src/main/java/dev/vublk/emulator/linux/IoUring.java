@@ -20,7 +20,7 @@ import java.lang.invoke.VarHandle;
  *   cq head ... tail   cqes[i], 16 bytes each
  * </pre>
  *
- * <p>Completions are made in {@link #submit} and {@link #complete} where the kernel knows {@code DEFER_TASKRUN}; on an older
+ * <p>Completions are made in {@link #submit} and {@link #submitAndComplete} where the kernel knows {@code DEFER_TASKRUN}; on an older
  * one they appear by themselves.
  */
 public final class IoUring implements AutoCloseable {
@@ -206,10 +206,10 @@ public final class IoUring implements AutoCloseable {
     }
 
     /**
-     * From now on the kernel signals. What it was silent about before is found by {@link #complete}, to be called next.
+     * From now on the kernel signals. What it was silent about before is found by {@link #submitAndComplete}, to be called next.
      *
-     * <p>[A] The store is before the kernel looks for deferred work in {@code complete}. Who defers work puts it on the list
-     * with a full barrier and then looks at the flag. So either it sees the flag cleared and signals, or {@code complete}
+     * <p>[A] The store is before the kernel looks for deferred work in {@code submitAndComplete}. Who defers work puts it on the list
+     * with a full barrier and then looks at the flag. So either it sees the flag cleared and signals, or {@code submitAndComplete}
      * sees the work.
      */
     public void allowSignals() {
@@ -278,9 +278,12 @@ public final class IoUring implements AutoCloseable {
         return enter(count, deferred ? IoUringLayout.IORING_ENTER_GETEVENTS : 0);
     }
 
-    /** Lets the kernel complete what it has deferred, always by a system call. Returns as {@link #submit}. */
-    public int complete() {
-        return enter(0, IoUringLayout.IORING_ENTER_GETEVENTS);
+    /** As {@link #submit}, always by a system call, which completes what was deferred until its end. */
+    public int submitAndComplete() {
+        int count = unsubmitted();
+        // As in submit.
+        HostMemory.putIntRelease(sqTailAddress, sqTail);
+        return enter(count, IoUringLayout.IORING_ENTER_GETEVENTS);
     }
 
     private int enter(int count, int flags) {

@@ -19,7 +19,7 @@ import org.apache.logging.log4j.Logger;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One queue of a disk: on a kick it pops and runs requests, and once a pass it publishes and notifies. Runs on its
+ * One queue of a disk: on a kick it pops and runs requests, and it publishes and notifies at the end of a pass, or earlier. Runs on its
  * IOThread.
  *
  * <p>A request runs inline; when it waits, its coroutine keeps it, and the queue goes on in another one. A coroutine whose
@@ -30,6 +30,14 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
 
     /** Requests taken per pass, so that a busy queue cannot starve the others; any number around this would do. */
     private static final int REQUESTS_PER_PASS = 128;
+
+    /**
+     * After so many answers in a pass they are published, and then after each {@link #PUBLISHED_AT_ONCE}: the driver goes on while
+     * the rest is worked at. By measurement: the null disk is 1.1 (depth 8) to 1.35 times (64) as fast as with one publication a pass.
+     */
+    private static final int FIRST_PUBLISHED = 4;
+
+    private static final int PUBLISHED_AT_ONCE = 8;
 
     private final PassLoop ioThread;
     private final String label;
@@ -70,6 +78,9 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     private long @Nullable [] misses;
 
     private int passBudget = REQUESTS_PER_PASS;
+    /** Answers until they are published, unless the pass ends before. */
+    private int untilPublication = FIRST_PUBLISHED;
+
     private boolean atPassEnd;
     private boolean started;
     private boolean breakageReported;
@@ -419,8 +430,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
         for (VirtioBlkRequest next = inOrder.nextReturned(); next != null; next = inOrder.nextReturned()) {
             if (next.answered && !virtqueue.isBroken()) {
                 try {
-                    virtqueue.pushUsed(next.chain, next.usedBytes);
-                    atPassEnd();
+                    answer(next, next.usedBytes);
                     HostMemory.awaitFault();
                 } catch (InternalError e) {
                     onMemoryGone(e);
@@ -475,8 +485,16 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
             request.answered = true;
             return;
         }
+        answer(request, usedBytes);
+    }
+
+    private void answer(VirtioBlkRequest request, int usedBytes) {
         virtqueue.pushUsed(request.chain, usedBytes);
         atPassEnd();
+        if (--untilPublication == 0) {
+            untilPublication = PUBLISHED_AT_ONCE;
+            publish();
+        }
     }
 
     /** The request stays in the in-flight region; what it has read in part is in the guest's memory all the same. */
@@ -525,6 +543,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     public void onPassEnd() {
         atPassEnd = false;
         passBudget = REQUESTS_PER_PASS;
+        untilPublication = FIRST_PUBLISHED;
         publish();
     }
 

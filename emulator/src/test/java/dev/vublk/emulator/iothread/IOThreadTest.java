@@ -94,6 +94,36 @@ final class IOThreadTest {
     }
 
     @Test
+    void shouldCountAsAwakeUntilItSleeps() throws Exception {
+        AwakeLoops awake = new AwakeLoops(1);
+        IOThread counted = new IOThread(
+                new IOThreadConfig("test-counted", FdMonitorKind.IO_URING, PollSettings.DEFAULT),
+                coroutines,
+                workers,
+                awake);
+        counted.start();
+        try {
+            for (int i = 0; i < 3; i++) {
+                CountDownLatch done = new CountDownLatch(1);
+                counted.spawn(() -> {
+                    if (awake.areCrowded()) {
+                        done.countDown();
+                    }
+                });
+                await(done);
+                long deadlineNs = System.nanoTime() + TimeUnit.SECONDS.toNanos(TIMEOUT_S);
+                while (awake.areCrowded()) {
+                    assertThat(System.nanoTime()).isLessThan(deadlineNs);
+                    Thread.onSpinWait();
+                }
+            }
+        } finally {
+            counted.close();
+        }
+        assertThat(awake.areCrowded()).isFalse();
+    }
+
+    @Test
     void shouldKeepTheLoopRunningWhenWorkThrows() throws Exception {
         IoContext.WaitQueue queue = newQueue();
         loop.spawn(() -> {

@@ -27,6 +27,11 @@ public final class EventFd {
         return (int) LibC.check(LibC.INSTANCE.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
     }
 
+    /** A new eventfd whose reads wait, or a negative errno. */
+    public static int createBlocking() {
+        return (int) LibC.check(LibC.INSTANCE.eventfd(0, EFD_CLOEXEC));
+    }
+
     /** Adds one to the counter. Returns 8 or a negative errno ({@code EAGAIN}: the counter is full, a signal is pending). */
     public static int signal(int fd) {
         return (int) LibC.check(LibC.INSTANCE.write(fd, ONE.address(), Long.BYTES));
