@@ -8,8 +8,9 @@ usage() {
 usage: aot-cache.sh
 
 Runs vublk for a few seconds on disks that it makes for itself, and keeps the classes that the virtual machine has loaded
-and linked in vublk.aot, and those of a conversion in vublk-convert.aot, beside the directory of the jars, where the launcher finds it. Run it
-again after an update of vublk or of the JDK: a cache that does not fit is ignored.
+and linked in vublk.aot, and those of a conversion in vublk-convert.aot, beside the directory of the jars, where the launcher finds it. Classes
+of Java 5 cannot be kept: libraries that have them are copied to "updated" there, in the format of Java 8. Run it again after an
+update of vublk or of the JDK: what does not fit is ignored.
 
 exit status: 0 made, 1 not (a line says why), 2 wrong arguments
 U2
@@ -31,6 +32,7 @@ for lib in "$here/../lib" "$here/../tools/target/dist/lib"; do
 done
 [ -d "$lib" ] || fail "vublk is not built yet"
 cache=$(cd "$lib/.." && pwd)/vublk.aot
+updated=${cache%/*}/updated
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/vublk-aot.XXXXXX")
 server=''
 clean_up() {
@@ -39,8 +41,14 @@ clean_up() {
 }
 trap clean_up EXIT
 
+java_home=$("$here/find-jdk.sh" --jre) || exit 1
+rm -rf "$cache" "$updated"
+"$java_home/bin/java" -cp "$lib/*" dev.vublk.tools.aot.OldClasses "$lib" "$scratch/updated" >"$scratch/out" 2>&1 \
+  || fail "libraries cannot be copied: $(tail -1 "$scratch/out")"
+mv "$scratch/updated" "$updated"
+touch "$updated"
+
 truncate -s 64M "$scratch/disk.img"
-rm -f "$cache"
 VUBLK_JAVA_OPTS="${VUBLK_JAVA_OPTS:-} -XX:AOTCacheOutput=$scratch/vublk.aot" "$here/vublk" export \
   --disk "image=null:1G,socket=$scratch/null,queues=4" --disk "image=$scratch/disk.img,socket=$scratch/file,queues=4" \
   >"$scratch/out" 2>&1 </dev/null &

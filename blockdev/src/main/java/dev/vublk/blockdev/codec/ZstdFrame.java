@@ -105,6 +105,23 @@ public final class ZstdFrame {
         return whole(at + ((descriptor & CHECKSUM) != 0 ? 4 : 0), availableBytes);
     }
 
+    /** How much the whole frame that begins at an address says to hold; {@link StreamBlock#UNKNOWN} when it does not. */
+    static long contentBytes(long address) {
+        if (NativeMemory.getInt(address) != MAGIC) {
+            return StreamBlock.UNKNOWN;
+        }
+        int descriptor = NativeMemory.getByte(address + 4);
+        int fieldBytes = contentSizeBytes(descriptor);
+        long field = address + 5 + headerFieldBytes(descriptor) - fieldBytes;
+        return switch (fieldBytes) {
+            case 0 -> StreamBlock.UNKNOWN;
+            case 1 -> NativeMemory.getByte(field) & 0xff;
+            case 2 -> 256 + (NativeMemory.getShort(field) & 0xffff);
+            case 4 -> NativeMemory.getInt(field) & 0xffffffffL;
+            default -> Math.max(StreamBlock.UNKNOWN, NativeMemory.getLong(field));
+        };
+    }
+
     private static long whole(long frameBytes, long availableBytes) {
         return frameBytes <= availableBytes ? frameBytes : INCOMPLETE;
     }
@@ -112,8 +129,11 @@ public final class ZstdFrame {
     private static int headerFieldBytes(int descriptor) {
         boolean single = (descriptor & SINGLE_SEGMENT) != 0;
         int dictionary = (1 << (descriptor & 3)) >>> 1; // 0, 1, 2, 4
+        return (single ? 0 : 1) + dictionary + contentSizeBytes(descriptor);
+    }
+
+    private static int contentSizeBytes(int descriptor) {
         int flag = (descriptor >>> 6) & 3;
-        int contentSize = flag == 0 ? (single ? 1 : 0) : 1 << flag; // 0 or 1, 2, 4, 8
-        return (single ? 0 : 1) + dictionary + contentSize;
+        return flag == 0 ? ((descriptor & SINGLE_SEGMENT) != 0 ? 1 : 0) : 1 << flag; // 0 or 1, 2, 4, 8
     }
 }

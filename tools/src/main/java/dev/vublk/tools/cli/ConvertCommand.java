@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.tools.cli;
 
+import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.ImageType;
+import dev.vublk.tools.cli.DiskDefaults.CacheModeConverter;
 import dev.vublk.tools.image.Conversion;
 import dev.vublk.tools.image.ConversionOptions;
 import dev.vublk.tools.image.ConversionOptions.Compression;
@@ -100,6 +102,22 @@ final class ConvertCommand implements Callable<Integer> {
             paramLabel = "SNAPSHOT",
             description = "Read this internal snapshot of SOURCE, by its id or name.")
     private @Nullable String snapshot;
+
+    @Option(
+            names = "-T",
+            paramLabel = "CACHE",
+            converter = CacheModeConverter.class,
+            description = "How SOURCE is read: writeback (default), or none: past the page cache.")
+    private CacheMode sourceCache = CacheMode.WRITEBACK;
+
+    @Option(
+            names = "-t",
+            paramLabel = "CACHE",
+            converter = CacheModeConverter.class,
+            description =
+                    "How TARGET is written: writeback (default): it is stable in the end; unsafe: the host writes it when"
+                            + " it likes; none: past the page cache, for raw devices and with -n.")
+    private CacheMode targetCache = CacheMode.WRITEBACK;
 
     @Option(names = "-c", description = "Compress the clusters of a qcow2 image.")
     private boolean compress;
@@ -266,6 +284,8 @@ final class ConvertCommand implements Callable<Integer> {
                 sourceType(),
                 snapshot,
                 forceShare,
+                sourceCache,
+                targetCache,
                 target,
                 formatName,
                 format,

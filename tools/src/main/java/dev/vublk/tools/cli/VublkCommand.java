@@ -93,12 +93,14 @@ public final class VublkCommand implements Callable<Integer> {
 
     /** The command line for these arguments: of commands that are over soon only that one, as the others take time to set up. */
     public static CommandLine commandLine(String... args) {
-        if (args.length > 0 && ShortCommand.NAMES.contains(args[0])) {
+        Class<?> command = args.length == 0 ? null : ShortCommand.COMMANDS.get(args[0]);
+        if (command != null) {
+            ShortCommand.prepareSystemCalls();
             if (Arrays.stream(args).noneMatch(arg -> arg.startsWith("--log-level"))) {
                 ShortCommand.logSimply();
             }
             ShortCommand root = new ShortCommand();
-            return configured(new CommandLine(root), root::isDebug);
+            return configured(new CommandLine(root).addSubcommand(command), root::isDebug);
         }
         return commandLine();
     }

@@ -253,6 +253,11 @@ final class Chunk implements AutoCloseable {
         return buffer.address() + relativeBytes;
     }
 
+    /** Where its bytes are, for codecs. */
+    CodecBuffer buffer() {
+        return buffer;
+    }
+
     /** Bytes of the buffer, for channels. */
     ByteBuffer bytes(long relativeBytes, int length) {
         return NativeMemory.asByteBuffer(address(relativeBytes), length);

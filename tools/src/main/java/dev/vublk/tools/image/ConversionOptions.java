@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.tools.image;
 
+import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.ImageType;
 import org.jspecify.annotations.Nullable;
 
@@ -13,6 +14,8 @@ import org.jspecify.annotations.Nullable;
  * @param snapshot internal snapshot of the source to be read; null for its present state
  * @param forceShare whether the source is read without regard to anybody's locks
  * @param target path of a file or device, or {@code -}
+ * @param sourceCache how the source is read: with or without the page cache
+ * @param targetCache how the target is written, and whether it is made stable
  * @param targetFormat {@code raw} or {@code qcow2}
  * @param targetOptions options of that format
  * @param compression how data is compressed; null for not at all
@@ -31,6 +34,8 @@ public record ConversionOptions(
         ImageType sourceType,
         @Nullable String snapshot,
         boolean forceShare,
+        CacheMode sourceCache,
+        CacheMode targetCache,
         String target,
         String targetFormat,
         FormatOptions targetOptions,

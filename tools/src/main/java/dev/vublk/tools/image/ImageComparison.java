@@ -19,6 +19,9 @@ public final class ImageComparison implements AutoCloseable {
     /** How much is read at once. Larger is no faster. */
     private static final int PIECE_BYTES = 2 << 20;
 
+    /** Less is read twice in less time than another thread takes to wake. */
+    private static final int PARALLEL_BYTES = 512 << 10;
+
     private static final int SECTOR_BYTES = 512;
 
     private final OpenedDisk first;
@@ -143,6 +146,11 @@ public final class ImageComparison implements AutoCloseable {
     }
 
     private void read(long offset, int length) throws IOException {
+        if (length < PARALLEL_BYTES && !firstStatus.zero && !secondStatus.zero) {
+            first.read(offset, firstBuffer, length);
+            second.read(offset, secondBuffer, length);
+            return;
+        }
         if (firstStatus.zero || secondStatus.zero) {
             (firstStatus.zero ? second : first).read(offset, firstStatus.zero ? secondBuffer : firstBuffer, length);
             return;

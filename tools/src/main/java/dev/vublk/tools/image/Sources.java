@@ -30,6 +30,7 @@ final class Sources {
                 .withType(options.sourceType())
                 .withSnapshot(options.snapshot())
                 .withEngine(IoEngine.THREADS)
+                .withCacheMode(options.sourceCache())
                 .withForceShare(options.forceShare());
         return new DriverSource(BlockDrivers.open(disk), options.source(), chunkBytes, unitBytes, startBytes, broken);
     }

@@ -153,13 +153,22 @@ final class TargetFile implements AutoCloseable {
 
     /** The file is whole: makes it stable and gives it its name. */
     void commit() throws IOException {
-        file.sync();
-        Files.move(temporary, path, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-        committed = true;
-        StableFiles.syncDirectoryOf(path);
+        commit(true);
     }
 
-    /** The same, unless something has that name already: then nothing changes. */
+    /** The same; a file that is not made stable may be empty after a power cut, whatever had its name before being gone. */
+    void commit(boolean stable) throws IOException {
+        if (stable) {
+            file.sync();
+        }
+        Files.move(temporary, path, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        committed = true;
+        if (stable) {
+            StableFiles.syncDirectoryOf(path);
+        }
+    }
+
+    /** Makes it stable and gives it its name, unless something has that name already: then nothing changes. */
     void commitNew() throws IOException {
         file.sync();
         try {

@@ -58,6 +58,11 @@ final class Targets implements AutoCloseable {
             return new ChannelTarget(
                     openExisting(), options.target(), sizeBytes, options.targetIsZero(), storesZeroes());
         }
+        if (options.targetCache().direct()) {
+            throw new IllegalArgumentException(
+                    "-t " + options.targetCache().name().toLowerCase(Locale.ROOT)
+                            + ": new images are written through the page cache; it is for raw devices, and for targets of -n");
+        }
         if (isDevice) {
             OfflineFile opened = OfflineFile.open(options.target(), true, false);
             device = opened;
@@ -100,8 +105,10 @@ final class Targets implements AutoCloseable {
     private BlockDriver openExisting() throws IOException {
         ImageType type =
                 options.existing() ? ImageType.valueOf(options.targetFormat().toUpperCase(Locale.ROOT)) : ImageType.RAW;
-        return BlockDrivers.open(
-                BlockOptions.of(options.target()).withType(type).withEngine(IoEngine.THREADS));
+        return BlockDrivers.open(BlockOptions.of(options.target())
+                .withType(type)
+                .withEngine(IoEngine.THREADS)
+                .withCacheMode(options.targetCache()));
     }
 
     private ImageTarget qcow2(OfflineFile container, boolean sparse) throws IOException {
@@ -127,10 +134,11 @@ final class Targets implements AutoCloseable {
 
     /** The target is whole: makes it stable, and gives it its name. */
     void commit() throws IOException {
+        boolean stable = !options.targetCache().noFlush();
         if (file != null) {
-            file.commit();
+            file.commit(stable);
         }
-        if (device != null) {
+        if (device != null && stable) {
             device.sync();
         }
     }

@@ -13,6 +13,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.Stream;
@@ -292,6 +293,100 @@ class ConvertCommandTest {
         CapturedRun run = convertBadly(path("a.packed"), path("c.img"));
         assertThat(run.err()).startsWith("vublk: " + path("a.packed") + ": cannot be read: ");
         assertThat(directory.resolve("c.img")).doesNotExist();
+    }
+
+    /** Blocks of ours are unpacked in parallel; what follows them, and is not of ours, one after the other. */
+    @ParameterizedTest
+    @ValueSource(strings = {"gzip", "zstd"})
+    void shouldReadStreamsWhoseBlocksAreOfAllKinds(String program) throws Exception {
+        assumeTrue(HostCommand.succeeds(program, "--version"), "no " + program);
+        int wholeBytes = MIB * (1 + random.nextInt(5));
+        RandomImage.create(directory.resolve("a"), random, wholeBytes);
+        RandomImage.create(directory.resolve("b"), random, 512 * (1 + random.nextInt(6000)));
+        convertWell("-f", "raw", "--compress", program, path("a"), path("a.packed"));
+        HostCommand.run("sh", "-c", program + " -c '" + path("b") + "' > '" + path("b.packed") + "'");
+        convertWell("-f", "raw", "--compress", program, path("b"), path("b.ours"));
+        for (String files : new String[] {"a", "a b", "b a", "a a b a"}) {
+            concatenate(files, "", "expected");
+            concatenate(files, ".packed", "packed");
+            concatenate(files.replace("b", "b.ours").replace("a", "a.packed"), "", "ours");
+            for (String packed : new String[] {"packed", "ours"}) {
+                convertWell("-m", String.valueOf(1 + random.nextInt(4)), path(packed), path("c.img"));
+                assertThat(Files.mismatch(directory.resolve("expected"), directory.resolve("c.img")))
+                        .as(files + " " + packed)
+                        .isEqualTo(-1);
+            }
+        }
+    }
+
+    private void concatenate(String files, String suffix, String result) throws Exception {
+        StringBuilder command = new StringBuilder("cat");
+        for (String file : files.split(" ")) {
+            command.append(" '").append(path(file + suffix)).append('\'');
+        }
+        HostCommand.run("sh", "-c", command + " > '" + path(result) + "'");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"gzip", "zstd"})
+    void shouldRefuseDamagedStreamsOfOurs(String program) throws Exception {
+        RandomImage.create(directory.resolve("a.img"), random, 5 * MIB);
+        convertWell("-f", "raw", "--compress", program, path("a.img"), path("whole"));
+        byte[] whole = Files.readAllBytes(directory.resolve("whole"));
+        for (int round = 0; round < 20; round++) {
+            byte[] damaged = random.nextBoolean()
+                    ? Arrays.copyOf(whole, 5 + random.nextInt(whole.length - 5))
+                    : withDamage(whole);
+            Files.write(directory.resolve("damaged"), damaged);
+            CapturedRun run = convert(path("damaged"), path("b.img"));
+            // What damage leaves as it was is right all the same: a frame that ends where the stream was cut, a field
+            // without meaning.
+            if (run.status() == 0) {
+                byte[] image = Files.readAllBytes(directory.resolve("b.img"));
+                byte[] original = Files.readAllBytes(directory.resolve("a.img"));
+                assertThat(Arrays.mismatch(image, 0, image.length, original, 0, image.length))
+                        .as("round " + round)
+                        .isEqualTo(-1);
+                Files.delete(directory.resolve("b.img"));
+            } else {
+                assertThat(run.status()).as(run.toString()).isEqualTo(1);
+                assertThat(run.err()).hasLineCount(1).contains(": cannot be read: ");
+            }
+            assertFiles("a.img", "whole", "damaged");
+        }
+    }
+
+    private byte[] withDamage(byte[] whole) {
+        byte[] damaged = whole.clone();
+        // Behind the magic number: without it these are the bytes of a raw disk.
+        int at = 4 + random.nextInt(whole.length - 4);
+        damaged[at] ^= (byte) (1 << random.nextInt(8));
+        return damaged;
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"-t unsafe", "-t writethrough", "-T none", "-T none -O qcow2", "-t unsafe -O qcow2 -c"})
+    void shouldTakeCacheModes(String options) throws Exception {
+        randomImage("a.img");
+        List<String> arguments = new ArrayList<>(List.of("-f", "raw"));
+        arguments.addAll(List.of(options.split(" ")));
+        arguments.addAll(List.of(path("a.img"), path("b.img")));
+        convertWell(arguments.toArray(String[]::new));
+        assertSame("a.img", "raw", "b.img", options.contains("qcow2") ? "qcow2" : "raw");
+        assertFiles("a.img", "b.img");
+    }
+
+    @Test
+    void shouldWritePastThePageCacheWhereTheTargetIsThere() throws Exception {
+        randomImage("a.img");
+        long sizeBytes = (Files.size(directory.resolve("a.img")) + 4095) / 4096 * 4096;
+        HostCommand.run("truncate", "-s", String.valueOf(sizeBytes), path("b.img"));
+        convertWell("-f", "raw", "-n", "-t", "none", path("a.img"), path("b.img"));
+        assertSame("a.img", "raw", "b.img", "raw");
+        CapturedRun run = convert("-f", "raw", "-t", "none", path("a.img"), path("c.img"));
+        assertThat(run.status()).isEqualTo(2);
+        assertThat(run.err()).startsWith("vublk: -t none: ");
+        assertFiles("a.img", "b.img");
     }
 
     @Test
