@@ -17,6 +17,7 @@ import org.jspecify.annotations.Nullable;
  * requests were under way before.
  */
 public final class ContainerChannel implements BlockChannel {
+    private final FileHoles holes = new FileHoles();
     private final SharedFile file;
     private final IoContext context;
     private final FileIo io;
@@ -200,7 +201,7 @@ public final class ContainerChannel implements BlockChannel {
     /** Holes of the file; what lies behind its end is one. */
     @Override
     public int status(long offsetBytes, long lengthBytes, BlockStatus out) {
-        return FileHoles.status(file, context, offsetBytes, lengthBytes, out);
+        return holes.status(file, context, offsetBytes, lengthBytes, out);
     }
 
     @Override

@@ -14,6 +14,7 @@ import org.jspecify.annotations.Nullable;
  * Runs on its loop; allocates nothing once as many requests were under way before.
  */
 final class FileBlockChannel implements BlockChannel {
+    private final FileHoles holes = new FileHoles();
     private final SharedFile file;
     private final IoContext context;
     private final FileIo io;
@@ -155,7 +156,7 @@ final class FileBlockChannel implements BlockChannel {
     @Override
     public int status(long offsetBytes, long lengthBytes, BlockStatus out) {
         return isPresent(offsetBytes, lengthBytes)
-                ? FileHoles.status(file, context, offsetBytes, lengthBytes, out)
+                ? holes.status(file, context, offsetBytes, lengthBytes, out)
                 : -Errno.EIO;
     }
 

@@ -8,13 +8,17 @@ import dev.vublk.blockdev.linux.PosixFile;
 
 /**
  * Where a file has holes, by {@code lseek(2)}. For tools that copy and show images, not for guests: each answer is a system
- * call on a worker, and allocates.
+ * call on a worker, and allocates. Belongs to one channel.
  */
 final class FileHoles {
-    private FileHoles() {}
+    // Bytes known to be data. A search for the next hole passes over all data before it, and an image whose clusters
+    // are scattered asks once for each. What has become a hole since may be called data: it reads as zeroes all the
+    // same.
+    private long dataStartBytes;
+    private long dataEndBytes;
 
     /** As {@link dev.vublk.blockdev.BlockChannel#status}. A device, or a file system that knows no holes, is all data. */
-    static int status(SharedFile file, IoContext context, long offsetBytes, long lengthBytes, BlockStatus out) {
+    int status(SharedFile file, IoContext context, long offsetBytes, long lengthBytes, BlockStatus out) {
         long fileBytes = file.extent.fileBytes();
         if (offsetBytes >= fileBytes) {
             out.set(lengthBytes, true, true, false, false, 0, -1, null);
@@ -22,6 +26,10 @@ final class FileHoles {
         }
         if (file.geometry.blockDevice()) {
             setData(file, offsetBytes, lengthBytes, out);
+            return 0;
+        }
+        if (offsetBytes >= dataStartBytes && offsetBytes < dataEndBytes) {
+            setData(file, offsetBytes, Math.min(lengthBytes, sectorsUp(dataEndBytes - offsetBytes)), out);
             return 0;
         }
         Seek seek = new Seek(file.fd, offsetBytes);
@@ -38,6 +46,8 @@ final class FileHoles {
                 out.set(length, true, true, false, false, 0, offsetBytes, file.options.image());
             }
         } else {
+            dataStartBytes = offsetBytes;
+            dataEndBytes = seek.holeBytes;
             setData(file, offsetBytes, Math.min(lengthBytes, sectorsUp(seek.holeBytes - offsetBytes)), out);
         }
         return 0;

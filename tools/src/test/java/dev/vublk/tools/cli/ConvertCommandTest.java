@@ -321,7 +321,7 @@ class ConvertCommandTest {
 
     private void concatenate(String files, String suffix, String result) throws Exception {
         StringBuilder command = new StringBuilder("cat");
-        for (String file : files.split(" ")) {
+        for (String file : files.split(" ", -1)) {
             command.append(" '").append(path(file + suffix)).append('\'');
         }
         HostCommand.run("sh", "-c", command + " > '" + path(result) + "'");
