@@ -75,8 +75,9 @@ final class VublkLauncher implements AutoCloseable {
 
     static VublkLauncher start(Path directory, Map<String, String> environment, List<String> command, Path err)
             throws IOException {
-        // A shell's background job, which these tests may be part of, ignores SIGINT, and so would all that it starts.
-        List<String> heedful = new ArrayList<>(List.of("env", "--default-signal=INT"));
+        // A shell's background job, or nohup, which these tests may run under, ignores these, and so would all that it
+        // starts.
+        List<String> heedful = new ArrayList<>(List.of("env", "--default-signal=INT,HUP"));
         heedful.addAll(command);
         ProcessBuilder builder =
                 new ProcessBuilder(heedful).directory(directory.toFile()).redirectError(err.toFile());

@@ -229,14 +229,14 @@ class QemuGuestIT {
     @ValueSource(booleans = {false, true})
     void shouldBeKilledAndStartedAgainUnderAnIdleGuest(boolean packed) throws Exception {
         Path share = Files.createDirectory(directory.resolve("share"));
-        try (VublkProcess first = export();
+        try (VublkProcess first = export("--packed", "on");
                 Guest.Running guest = Guest.qemu("reconnect-idle", socket)
                         .withPackedRings(packed)
                         .with("GUEST_SHARE", share.toString())
                         .start()) {
             guest.awaitFile(share.resolve("before"));
             first.kill();
-            try (VublkProcess second = export()) {
+            try (VublkProcess second = export("--packed", "on")) {
                 Files.createFile(share.resolve("go"));
                 guest.succeeds();
                 second.stop(socket);
@@ -250,7 +250,7 @@ class QemuGuestIT {
     void shouldBeKilledAndStartedAgainUnderLoad(String options, boolean packed) throws Exception {
         Path share = Files.createDirectory(directory.resolve("share"));
         Path console = directory.resolve("console");
-        List<String> all = new ArrayList<>(List.of("--iothreads", "2"));
+        List<String> all = new ArrayList<>(List.of("--iothreads", "2", "--packed", "on"));
         all.addAll(List.of(options.split(" ")));
         VublkProcess vublk = export(all.toArray(String[]::new));
         try (Guest.Running guest = Guest.qemu("reconnect-fio", socket)

@@ -36,7 +36,9 @@ final class VublkProcess implements AutoCloseable {
     /** The same, run by another program whose arguments it is. */
     static VublkProcess exportThrough(List<String> runner, Path directory, int disks, String... arguments)
             throws Exception {
-        List<String> command = new ArrayList<>(runner);
+        // Under nohup, which these tests may run under, SIGHUP would be ignored.
+        List<String> command = new ArrayList<>(List.of("env", "--default-signal=HUP"));
+        command.addAll(runner);
         command.addAll(List.of(Checkout.launcher(), "export", "--log-level", "INFO"));
         command.addAll(List.of(arguments));
         List<String> more = List.of(MORE_OPTIONS.split(" ", -1));
