@@ -73,6 +73,19 @@ final class PostcopyTest {
         queue.kick();
     }
 
+    /** The same, while the page of one address does not come. Returns when somebody waits for it. */
+    private void arriveWithout(long address, GuestQueue queue) throws Exception {
+        late.withhold(guest.memory(), address);
+        arrive(queue);
+        late.awaitWithheldWanted();
+    }
+
+    private static void awaitSuccess(GuestQueue queue, GuestRequest request) {
+        awaitOne(queue);
+        queue.awaitAll();
+        assertThat(request.status()).isEqualTo(GuestRequest.OK);
+    }
+
     private static void awaitOne(GuestQueue queue) {
         GuestQueue.awaitSignal(queue.callFd(), "interrupt"); // By then the ring is here.
     }
@@ -86,9 +99,7 @@ final class PostcopyTest {
         GuestRequest write = queue.add(GuestRequest.write(8, data).skewed(24));
         GuestRequest read = queue.add(GuestRequest.read(0, 4096).skewed(72));
         arrive(queue);
-        awaitOne(queue);
-        queue.awaitAll();
-        assertThat(write.status()).isEqualTo(GuestRequest.OK);
+        awaitSuccess(queue, write);
         assertThat(read.status()).isEqualTo(GuestRequest.OK);
         assertThat(Arrays.copyOfRange(disk.content(), 4096, 4096 + DATA_BYTES)).isEqualTo(data);
         assertThat(read.answer()).isEqualTo(Arrays.copyOf(disk.content(), 4096));
@@ -107,9 +118,7 @@ final class PostcopyTest {
         GuestRequest write =
                 queue.add(GuestRequest.write(0, data).cutReadable(cuts).indirect());
         arrive(queue);
-        awaitOne(queue);
-        queue.awaitAll();
-        assertThat(write.status()).isEqualTo(GuestRequest.OK);
+        awaitSuccess(queue, write);
         assertThat(Arrays.copyOf(disk.content(), data.length)).isEqualTo(data);
     }
 
@@ -123,9 +132,7 @@ final class PostcopyTest {
         late.add(guest);
         late.acknowledge(guest, FrontendRequest.ADD_MEM_REG);
         start(queue);
-        awaitOne(queue);
-        queue.awaitAll();
-        assertThat(write.status()).isEqualTo(GuestRequest.OK);
+        awaitSuccess(queue, write);
     }
 
     /** A fault that nobody reads yet would be lost for whoever waits. */
@@ -170,22 +177,16 @@ final class PostcopyTest {
         GuestQueue second = guest.queue(1, 128);
         GuestRequest other = second.add(GuestRequest.write(64, pattern(512, 5)));
         second.publish();
-        late.withhold(guest.memory(), write.bufferAddresses()[1] + LateMemory.PAGE);
-        arrive(queue);
-        late.awaitWithheldWanted();
+        arriveWithout(write.bufferAddresses()[1] + LateMemory.PAGE, queue);
         System.gc();
         start(second);
-        awaitOne(second);
-        second.awaitAll();
-        assertThat(other.status()).isEqualTo(GuestRequest.OK);
+        awaitSuccess(second, other);
         try (Guest neighbour = Guest.connect(emulator, rings)) {
             assertThat(neighbour.queue().run(GuestRequest.read(0, 512)).status())
                     .isEqualTo(GuestRequest.OK);
         }
         late.release();
-        awaitOne(queue);
-        queue.awaitAll();
-        assertThat(write.status()).isEqualTo(GuestRequest.OK);
+        awaitSuccess(queue, write);
     }
 
     @Test
@@ -193,15 +194,11 @@ final class PostcopyTest {
         start(RingKind.SPLIT);
         GuestQueue queue = guest.queue(0, 128);
         GuestRequest write = queue.add(GuestRequest.write(0, pattern(4096, 4)));
-        late.withhold(guest.memory(), write.bufferAddresses()[1]);
-        arrive(queue);
-        late.awaitWithheldWanted();
+        arriveWithout(write.bufferAddresses()[1], queue);
         assertThat(queue.stop()).isZero(); // Nothing has been taken.
         late.release();
         start(queue);
-        awaitOne(queue);
-        queue.awaitAll();
-        assertThat(write.status()).isEqualTo(GuestRequest.OK);
+        awaitSuccess(queue, write);
     }
 
     /** What has not come must stay a hole: an empty page in its place would be there when the right one comes. */
@@ -210,9 +207,7 @@ final class PostcopyTest {
         start(RingKind.SPLIT);
         GuestQueue queue = guest.queue(0, 128);
         GuestRequest write = queue.add(GuestRequest.write(0, pattern(4096, 4)));
-        late.withhold(guest.memory(), write.bufferAddresses()[1]);
-        arrive(queue);
-        late.awaitWithheldWanted();
+        arriveWithout(write.bufferAddresses()[1], queue);
         guest.frontend().close();
         try (Guest neighbour = Guest.connect(emulator, RingKind.SPLIT);
                 Guest next = Guest.connect(emulator, RingKind.SPLIT)) { // Not served before the first has ended.
@@ -249,15 +244,11 @@ final class PostcopyTest {
         GuestQueue queue = guest.queue(0, 128);
         byte[] data = pattern(4096, 4);
         GuestRequest write = queue.add(GuestRequest.write(0, data));
-        late.withhold(guest.memory(), write.bufferAddresses()[1]);
-        arrive(queue);
-        late.awaitWithheldWanted();
+        arriveWithout(write.bufferAddresses()[1], queue);
         late.stopServing();
         late.bringAllUnheard();
         assertThat(guest.frontend().postcopyEnd()).isTrue();
-        awaitOne(queue);
-        queue.awaitAll();
-        assertThat(write.status()).isEqualTo(GuestRequest.OK);
+        awaitSuccess(queue, write);
         assertThat(Arrays.copyOf(disk.content(), 4096)).isEqualTo(data);
     }
 

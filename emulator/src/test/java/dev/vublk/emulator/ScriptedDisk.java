@@ -5,7 +5,6 @@ import dev.vublk.blockdev.BlockChannel;
 import dev.vublk.blockdev.BlockDriver;
 import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.blockdev.IoContext;
-import dev.vublk.vhostuser.memory.HostMemory;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.LinkedBlockingQueue;
@@ -181,7 +180,7 @@ public final class ScriptedDisk implements BlockDriver {
         public int readv(long offsetBytes, long iovAddress, int iovCount, long lengthBytes) {
             int outcome = call("readv", offsetBytes, lengthBytes, false, false);
             if (outcome == 0) {
-                move(false, (int) offsetBytes, iovAddress, iovCount);
+                VectorCopy.move(false, content, (int) offsetBytes, iovAddress, iovCount);
             }
             return outcome;
         }
@@ -190,23 +189,9 @@ public final class ScriptedDisk implements BlockDriver {
         public int writev(long offsetBytes, long iovAddress, int iovCount, long lengthBytes, boolean fua) {
             int outcome = call("writev", offsetBytes, lengthBytes, false, fua);
             if (outcome == 0) {
-                move(true, (int) offsetBytes, iovAddress, iovCount);
+                VectorCopy.move(true, content, (int) offsetBytes, iovAddress, iovCount);
             }
             return outcome;
-        }
-
-        private void move(boolean write, int offset, long iovAddress, int iovCount) {
-            int at = offset;
-            for (int i = 0; i < iovCount; i++) {
-                long base = HostMemory.getLong(iovAddress + 16L * i);
-                int length = (int) HostMemory.getLong(iovAddress + 16L * i + 8);
-                if (write) {
-                    HostMemory.copyOut(base, content, at, length);
-                } else {
-                    HostMemory.copyIn(content, at, base, length);
-                }
-                at += length;
-            }
         }
 
         @Override

@@ -5,7 +5,6 @@ import dev.vublk.blockdev.BlockChannel;
 import dev.vublk.blockdev.BlockDriver;
 import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.blockdev.IoContext;
-import dev.vublk.vhostuser.memory.HostMemory;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
@@ -74,17 +73,7 @@ public final class StallingDisk implements BlockDriver {
         } catch (InterruptedException e) {
             throw new IllegalStateException(e);
         }
-        int at = (int) offsetBytes;
-        for (int i = 0; i < iovCount; i++) {
-            long base = HostMemory.getLong(iovAddress + 16L * i);
-            int length = (int) HostMemory.getLong(iovAddress + 16L * i + 8);
-            if (write) {
-                HostMemory.copyOut(base, content, at, length);
-            } else {
-                HostMemory.copyIn(content, at, base, length);
-            }
-            at += length;
-        }
+        VectorCopy.move(write, content, (int) offsetBytes, iovAddress, iovCount);
         return 0;
     }
 

@@ -19,9 +19,8 @@ import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Spec;
 
 /**
  * {@code scripts/bench.sh compare}: vublk and qemu-storage-daemon under the same load of the same client, in turn. For a file on
@@ -67,15 +66,11 @@ public final class Comparison implements Callable<Integer> {
             description = "Count system calls as well, by strace, in runs of their own after the others.")
     private boolean syscalls;
 
-    @Option(names = "--out", paramLabel = "FILE", description = "Write the tables to FILE as well, as Markdown.")
-    private @Nullable Path out;
+    @Mixin
+    private final ReportOptions reporting = new ReportOptions();
 
     @Option(names = "--plots", paramLabel = "DIRECTORY", description = "Write pictures there, as SVG.")
     private @Nullable Path plots;
-
-    @Spec
-    @SuppressWarnings("NullAway.Init") // picocli sets it
-    private CommandSpec spec;
 
     private final Medians medians = new Medians();
 
@@ -89,8 +84,7 @@ public final class Comparison implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        Report report = new Report(plots);
-        report.origin("bench.sh compare", spec);
+        Report report = reporting.begin("bench.sh compare", plots);
         report.line(
                 "%s; %d rounds of %.1f s after %.1f s of warm-up each; medians (least - most).%n",
                 output(List.of("qemu-storage-daemon", "--version"))
@@ -108,9 +102,7 @@ public final class Comparison implements Callable<Integer> {
         } finally {
             spinners.forEach(Process::destroyForcibly);
         }
-        if (out != null) {
-            report.writeTo(out);
-        }
+        reporting.end(report);
         return 0;
     }
 

@@ -17,9 +17,8 @@ import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Spec;
 
 /**
  * {@code scripts/bench-guest.sh}: fio in a real guest that has a disk of each back end, and loads them in turn. The guest's own
@@ -89,15 +88,11 @@ public final class GuestComparison implements Callable<Integer> {
             description = "Where files on a disk are made (default /var/tmp).")
     private Path diskDirectory = Path.of("/var/tmp");
 
-    @Option(names = "--out", paramLabel = "FILE", description = "Write the tables to FILE as well, as Markdown.")
-    private @Nullable Path out;
+    @Mixin
+    private final ReportOptions reporting = new ReportOptions();
 
     @Option(names = "--plots", paramLabel = "DIRECTORY", description = "Write pictures there, as SVG.")
     private @Nullable Path plots;
-
-    @Spec
-    @SuppressWarnings("NullAway.Init") // picocli sets it
-    private CommandSpec spec;
 
     private final Medians medians = new Medians();
     private final Path launcher = Path.of(System.getProperty("vublk.launcher", "scripts/vublk"));
@@ -112,8 +107,7 @@ public final class GuestComparison implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        Report report = new Report(plots);
-        report.origin("bench-guest.sh", spec);
+        Report report = reporting.begin("bench-guest.sh", plots);
         report.line(
                 "A disk of each on %s, a guest with both; %d rounds of %d s; medians (least - most).%n",
                 disk.label, rounds, timeSeconds);
@@ -121,9 +115,7 @@ public final class GuestComparison implements Callable<Integer> {
             measure(guest, report);
             write(guest, report);
         }
-        if (out != null) {
-            report.writeTo(out);
-        }
+        reporting.end(report);
         return 0;
     }
 

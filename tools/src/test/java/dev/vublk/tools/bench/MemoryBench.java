@@ -7,12 +7,10 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
-import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Spec;
 
 /** {@code scripts/bench.sh memory}: what vublk's process takes with one disk, under load, and for each further idle disk. */
 @Command(
@@ -30,12 +28,8 @@ public final class MemoryBench implements Callable<Integer> {
     @Option(names = "--disks", paramLabel = "N", description = "Idle disks beside the one (default 50).")
     private int disks = 50;
 
-    @Option(names = "--out", paramLabel = "FILE", description = "Write the table to FILE as well, as Markdown.")
-    private @Nullable Path out;
-
-    @Spec
-    @SuppressWarnings("NullAway.Init") // picocli sets it
-    private CommandSpec spec;
+    @Mixin
+    private final ReportOptions reporting = new ReportOptions();
 
     private final Medians medians = new Medians();
     private final Path launcher = Path.of(System.getProperty("vublk.launcher", "scripts/vublk"));
@@ -48,7 +42,7 @@ public final class MemoryBench implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        Report report = new Report(null);
+        Report report = reporting.begin("bench.sh memory", null);
         Path directory = Files.createTempDirectory("vublk-memory");
         try {
             for (int round = 0; round < rounds; round++) {
@@ -60,7 +54,6 @@ public final class MemoryBench implements Callable<Integer> {
         } finally {
             Machine.deleteTree(directory);
         }
-        report.origin("bench.sh memory", spec);
         report.line("%d rounds; medians (least - most).%n", rounds);
         report.line("| vublk | MiB |");
         report.line("|---|---|");
@@ -72,9 +65,7 @@ public final class MemoryBench implements Callable<Integer> {
                 "each further disk of 64 queues (of " + disks + "), every queue used once, idle",
                 "further",
                 "%.2f");
-        if (out != null) {
-            report.writeTo(out);
-        }
+        reporting.end(report);
         return 0;
     }
 

@@ -4,13 +4,11 @@ package dev.vublk.tools.bench;
 import static java.util.Objects.requireNonNull;
 
 import dev.vublk.emulator.virtioblk.RingBench;
-import java.nio.file.Path;
 import java.util.Collection;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
-import org.jspecify.annotations.Nullable;
 import org.openjdk.jmh.infra.BenchmarkParams;
 import org.openjdk.jmh.profile.GCProfiler;
 import org.openjdk.jmh.results.Result;
@@ -20,9 +18,8 @@ import org.openjdk.jmh.runner.options.OptionsBuilder;
 import org.openjdk.jmh.runner.options.TimeValue;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Spec;
 
 /** {@code scripts/bench.sh jmh}: the pieces of a request's way one by one, each with what it allocates. */
 @Command(
@@ -55,12 +52,8 @@ public final class PiecesBench implements Callable<Integer> {
     @Option(names = "--time", paramLabel = "SECONDS", description = "Of each iteration (default 0.5).")
     private double timeSeconds = 0.5;
 
-    @Option(names = "--out", paramLabel = "FILE", description = "Write the table to FILE as well, as Markdown.")
-    private @Nullable Path out;
-
-    @Spec
-    @SuppressWarnings("NullAway.Init") // picocli sets it
-    private CommandSpec spec;
+    @Mixin
+    private final ReportOptions reporting = new ReportOptions();
 
     private PiecesBench() {}
 
@@ -81,8 +74,7 @@ public final class PiecesBench implements Callable<Integer> {
                         .measurementTime(time)
                         .build())
                 .run();
-        Report report = new Report(null);
-        report.origin("bench.sh jmh", spec);
+        Report report = reporting.begin("bench.sh jmh", null);
         report.line("%d iterations of %.1f s after 3 of warm-up.%n", iterations, timeSeconds);
         report.line("| piece | ns | +- | bytes allocated |");
         report.line("|---|---|---|---|");
@@ -100,9 +92,7 @@ public final class PiecesBench implements Callable<Integer> {
                     primary.getScoreError(),
                     bytes);
         }
-        if (out != null) {
-            report.writeTo(out);
-        }
+        reporting.end(report);
         return allocates ? 1 : 0;
     }
 

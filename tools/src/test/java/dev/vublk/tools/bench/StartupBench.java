@@ -8,12 +8,10 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
-import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Spec;
 
 /** {@code scripts/bench.sh startup}: from the start of vublk to the first request served, and to its full speed. */
 @Command(
@@ -53,12 +51,8 @@ public final class StartupBench implements Callable<Integer> {
     @Option(names = "--rounds", paramLabel = "N", description = "Rounds (default 5).")
     private int rounds = 5;
 
-    @Option(names = "--out", paramLabel = "FILE", description = "Write the table to FILE as well, as Markdown.")
-    private @Nullable Path out;
-
-    @Spec
-    @SuppressWarnings("NullAway.Init") // picocli sets it
-    private CommandSpec spec;
+    @Mixin
+    private final ReportOptions reporting = new ReportOptions();
 
     private final Medians medians = new Medians();
     private final Path launcher = Path.of(System.getProperty("vublk.launcher", "scripts/vublk"));
@@ -71,7 +65,7 @@ public final class StartupBench implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        Report report = new Report(null);
+        Report report = reporting.begin("bench.sh startup", null);
         Path directory = Files.createTempDirectory("vublk-startup");
         try {
             measure(Variant.PLAIN, directory, new Medians()); // Only that the client is compiled.
@@ -84,7 +78,6 @@ public final class StartupBench implements Callable<Integer> {
         } finally {
             Machine.deleteTree(directory);
         }
-        report.origin("bench.sh startup", spec);
         report.line("%d rounds; medians (least - most).%n", rounds);
         report.line(
                 "| vublk | first requests served after, ms | full speed (%.0f %%) after, s | requests/s at full speed |",
@@ -102,9 +95,7 @@ public final class StartupBench implements Callable<Integer> {
                     medians.max(variant + "/steady"),
                     Machine.thousands(medians.of(variant + "/iops")));
         }
-        if (out != null) {
-            report.writeTo(out);
-        }
+        reporting.end(report);
         return 0;
     }
 
