@@ -169,11 +169,21 @@ public final class VublkCommand implements Callable<Integer> {
 
     /** As picocli does it; but an Error is a failure like any other: one line, and a trace for those who ask. */
     private static int run(ParseResult parsed) {
+        int status;
         try {
-            return new RunLast().execute(parsed);
+            status = new RunLast().execute(parsed);
         } catch (Error e) {
             throw new ExecutionException(parsed.commandSpec().commandLine(), String.valueOf(e), e);
         }
+        List<CommandLine> commands = parsed.asCommandLineList();
+        CommandLine command = commands.getLast();
+        // Who serves disks goes on whether anybody reads what it says or not.
+        boolean reports = commands.size() > 1 && !(command.getCommand() instanceof ExportCommand);
+        if (reports && status == 0 && (command.getOut().checkError() || System.out.checkError())) {
+            IOException lost = new IOException("standard output: cannot be written");
+            throw new ExecutionException(command, String.valueOf(lost.getMessage()), lost);
+        }
+        return status;
     }
 
     /** Wrong usage is one line with the remedy, status 2. */
@@ -191,7 +201,7 @@ public final class VublkCommand implements Callable<Integer> {
         if (debug) {
             failure.printStackTrace(command.getErr());
         }
-        return CommandLine.ExitCode.SOFTWARE;
+        return command.getCommandSpec().exitCodeOnExecutionException();
     }
 
     /** What is written for people in an exception; where nothing is, what happened and how to find out more. */
