@@ -23,9 +23,12 @@ public final class TrainingRun {
 
     private TrainingRun() {}
 
-    /** {@code TrainingRun DIRECTORY}: an empty directory to work in. */
+    /**
+     * {@code TrainingRun tools|codecs DIRECTORY}: what neither compresses nor writes JSON, or all of it; and an empty directory to
+     * work in.
+     */
     public static void main(String[] args) throws IOException {
-        Path directory = Path.of(args[0]);
+        Path directory = Path.of(args[1]);
         Objects.requireNonNull(Main.class.getName()); // is kept as well
         Path raw = directory.resolve("raw");
         fill(raw);
@@ -40,6 +43,12 @@ public final class TrainingRun {
         run("info", image);
         run("info", qcow2);
         run("map", qcow2);
+        if (args[0].equals("codecs")) {
+            trainCodecs(image, qcow2, copy);
+        }
+    }
+
+    private static void trainCodecs(String image, String qcow2, String copy) {
         run("map", "--output=json", image);
         run("convert", "-c", "-O", "qcow2", image, qcow2);
         run("convert", "-c", "-O", "qcow2", "-o", "compression_type=zstd", image, qcow2);
