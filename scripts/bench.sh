@@ -8,8 +8,10 @@ usage() {
 usage: bench.sh polling [option...]
        bench.sh fairness [option...]
        bench.sh compare [option...]
+       bench.sh profile [option...]
        bench.sh guest [option...]
        bench.sh startup [option...]
+       bench.sh flags [option...]
        bench.sh memory [option...]
        bench.sh jmh [option...]
        bench.sh gc [option...]
@@ -27,10 +29,14 @@ fairness: two null disks on one IOThread: equally loaded, and one at depth 1 bes
          and latencies, alone and together.
 compare: vublk beside qemu-storage-daemon: a null disk, a file on tmpfs and one on a disk with O_DIRECT (there beside fio as
          well), 4k to 1m, depths 1 to 64: IOPS, latencies, CPU time, context switches, system calls, memory; its options:
-         compare --help. Needs qemu-storage-daemon and fio (scripts/guest/setup.sh), strace for --syscalls.
+         compare --help. Needs qemu-storage-daemon and fio (scripts/guest/setup.sh), perf for --syscalls.
+profile: what the time of an IOThread goes into, as a flame graph, and its system calls per request; its options:
+         profile --help. Needs perf, as root.
 guest:   the same by fio inside real guests, with a disk of each; its options: guest --help (scripts/bench-guest.sh)
 startup: from the start of vublk to the first requests served and to full speed, with and without an AOT cache; its options:
          startup --help
+flags:   vublk with other flags of the virtual machine (collectors, heaps, compilers, object headers) beside its own, in turn:
+         speed, memory, start; its options: flags --help
 memory:  of one disk, under load, and of each further idle disk; its options: memory --help
 jmh:     the pieces of a request's way, each with the bytes that it allocates; its options: jmh --help
 gc:      whether the back end collects garbage at full load: a file on tmpfs, and a null disk, at depth 64, and
@@ -104,13 +110,15 @@ case ${1:-} in
     shift
     run_class dev.vublk.tools.bench.Comparison "$@"
     ;;
-  guest | memory | jmh | startup)
+  guest | memory | jmh | startup | profile | flags)
     case $1 in
       guest) class=GuestComparison ;;
       memory) class=MemoryBench ;;
       jmh) class=PiecesBench ;;
-      startup)
+      profile) class=ProfileBench ;;
+      startup | flags)
         class=StartupBench
+        [ "$1" = startup ] || class=FlagsBench
         [ "${2:-}" = --help ] || needs_aot_cache=yes
         ;;
     esac
@@ -133,8 +141,8 @@ case ${1:-} in
     run_class dev.vublk.tools.bench.CodecExperiment "$@"
     ;;
   -h | --help) usage; exit 0 ;;
-  '') wrong "which measurement: polling, fairness, compare, guest, startup, memory, jmh, gc, coroutine-pool, worker-pool, codec, l2-lookup or convert?" ;;
-  *) wrong "'$1' is no measurement: polling, fairness, compare, guest, startup, memory, jmh, gc, coroutine-pool, worker-pool, codec, l2-lookup or convert" ;;
+  '') wrong "which measurement: polling, fairness, compare, profile, guest, startup, flags, memory, jmh, gc, coroutine-pool, worker-pool, codec, l2-lookup or convert?" ;;
+  *) wrong "'$1' is no measurement: polling, fairness, compare, profile, guest, startup, flags, memory, jmh, gc, coroutine-pool, worker-pool, codec, l2-lookup or convert" ;;
 esac
 shift
 rounds=3 time=1 warmup=1 out='' monitors=io_uring,epoll,poll polls=default,0,naive clients=poll,event idle=0,10,100 settle=8

@@ -45,6 +45,16 @@ public class OfflineFile implements AutoCloseable {
      * @param forceShare open without regard to anybody's locks; for reading only
      */
     public static OfflineFile open(String path, boolean writable, boolean forceShare) throws BlockOpenException {
+        return open(path, path, writable, forceShare);
+    }
+
+    /** Opens a new file for writing that will get another name when it is whole; messages call it by that one. */
+    public static OfflineFile openTemporary(String path, String name) throws BlockOpenException {
+        return open(path, name, true, false);
+    }
+
+    private static OfflineFile open(String path, String name, boolean writable, boolean forceShare)
+            throws BlockOpenException {
         if (writable && forceShare) {
             throw new BlockOpenException(path + ": force-share ignores everybody's locks and is for reading only");
         }
@@ -60,7 +70,7 @@ public class OfflineFile implements AutoCloseable {
             PosixFile.close(fd);
             throw failure;
         }
-        return new OfflineFile(fd, path, true);
+        return new OfflineFile(fd, name, true);
     }
 
     /** Before opening: opening a FIFO would wait for a writer, opening some devices has effects. */

@@ -2,7 +2,6 @@
 package dev.vublk.blockdev.qcow2;
 
 import dev.vublk.blockdev.file.LoopQueue;
-import dev.vublk.blockdev.linux.NativeMemory;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
@@ -13,9 +12,7 @@ final class L2Change implements AutoCloseable {
     private long[] words = new long[8];
 
     /** For the one who writes a slice; kept for its next change. */
-    private long buffer;
-
-    private int bufferBytes;
+    private final GrowingMemory buffer = new GrowingMemory();
 
     // Of the commit, guarded by the slice.
     @Nullable
@@ -43,18 +40,11 @@ final class L2Change implements AutoCloseable {
 
     /** Memory for a slice as the file has it; of unspecified content; 0 when there is none. */
     long buffer(int lengthBytes) {
-        if (bufferBytes < lengthBytes) {
-            NativeMemory.free(buffer);
-            buffer = NativeMemory.allocate(lengthBytes);
-            bufferBytes = buffer == 0 ? 0 : lengthBytes;
-        }
-        return buffer;
+        return buffer.reserve(lengthBytes);
     }
 
     @Override
     public void close() {
-        NativeMemory.free(buffer);
-        buffer = 0;
-        bufferBytes = 0;
+        buffer.close();
     }
 }

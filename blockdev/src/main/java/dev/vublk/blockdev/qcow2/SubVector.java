@@ -2,12 +2,10 @@
 package dev.vublk.blockdev.qcow2;
 
 import dev.vublk.blockdev.linux.Iovec;
-import dev.vublk.blockdev.linux.NativeMemory;
 
 /** Cuts a vector of buffers into vectors for its parts, one after the other. Runs on its loop; reused. */
 final class SubVector implements AutoCloseable {
-    private long iov;
-    private int capacity;
+    private final GrowingMemory vector = new GrowingMemory();
     private long sourceIov;
     private long sourceOffset;
     private int count;
@@ -16,12 +14,7 @@ final class SubVector implements AutoCloseable {
     boolean begin(long iovAddress, int iovCount) {
         sourceIov = iovAddress;
         sourceOffset = 0;
-        if (capacity < iovCount) {
-            NativeMemory.free(iov);
-            iov = NativeMemory.allocate((long) iovCount * Iovec.SIZE_BYTES);
-            capacity = iov == 0 ? 0 : iovCount;
-        }
-        return iov != 0;
+        return vector.reserve((long) iovCount * Iovec.SIZE_BYTES) != 0;
     }
 
     /** Makes {@link #iov} the next {@code lengthBytes}. */
@@ -31,7 +24,7 @@ final class SubVector implements AutoCloseable {
         while (left > 0) {
             long step = Math.min(left, Iovec.length(sourceIov) - sourceOffset);
             if (step > 0) {
-                Iovec.set(iov + (long) count * Iovec.SIZE_BYTES, Iovec.base(sourceIov) + sourceOffset, step);
+                Iovec.set(iov() + (long) count * Iovec.SIZE_BYTES, Iovec.base(sourceIov) + sourceOffset, step);
                 count++;
                 sourceOffset += step;
                 left -= step;
@@ -44,7 +37,7 @@ final class SubVector implements AutoCloseable {
     }
 
     long iov() {
-        return iov;
+        return vector.address();
     }
 
     int count() {
@@ -53,8 +46,6 @@ final class SubVector implements AutoCloseable {
 
     @Override
     public void close() {
-        NativeMemory.free(iov);
-        iov = 0;
-        capacity = 0;
+        vector.close();
     }
 }

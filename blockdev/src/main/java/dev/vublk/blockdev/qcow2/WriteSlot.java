@@ -2,7 +2,6 @@
 package dev.vublk.blockdev.qcow2;
 
 import dev.vublk.blockdev.linux.Iovec;
-import dev.vublk.blockdev.linux.NativeMemory;
 
 /** What one request that changes the image needs while it is under way; pooled by its channel, so that requests allocate nothing. */
 final class WriteSlot implements AutoCloseable {
@@ -16,11 +15,9 @@ final class WriteSlot implements AutoCloseable {
     /** The words of the entries that are replaced. */
     long[] oldWords = new long[8];
 
-    private long buffer;
-    private int bufferBytes;
-    private long iov;
-    private int iovCapacity;
-    private long singleIov;
+    private final GrowingMemory buffer = new GrowingMemory();
+    private final GrowingMemory vector = new GrowingMemory();
+    private final GrowingMemory single = new GrowingMemory();
 
     // A place in the guest's buffers.
     private long sourceIov;
@@ -28,12 +25,7 @@ final class WriteSlot implements AutoCloseable {
 
     /** Memory for old data; of unspecified content; 0 when there is none. */
     long buffer(int lengthBytes) {
-        if (bufferBytes < lengthBytes) {
-            NativeMemory.free(buffer);
-            buffer = NativeMemory.allocate(lengthBytes);
-            bufferBytes = buffer == 0 ? 0 : lengthBytes;
-        }
-        return buffer;
+        return buffer.reserve(lengthBytes);
     }
 
     /** Begins at the first of the guest's buffers. */
@@ -44,23 +36,17 @@ final class WriteSlot implements AutoCloseable {
 
     /** Whether vectors of the guest's entries and own ones can be made. */
     boolean reserve(int guestEntries) {
-        int capacity = guestEntries + OWN_ENTRIES;
-        if (iovCapacity < capacity) {
-            NativeMemory.free(iov);
-            iov = NativeMemory.allocate((long) capacity * Iovec.SIZE_BYTES);
-            iovCapacity = iov == 0 ? 0 : capacity;
-        }
-        return iov != 0;
+        return vector.reserve((long) (guestEntries + OWN_ENTRIES) * Iovec.SIZE_BYTES) != 0;
     }
 
     /** The vector that {@link #put} and {@link #take} fill. */
     long iov() {
-        return iov;
+        return vector.address();
     }
 
     /** Sets an entry of the vector. */
     void put(int index, long address, long lengthBytes) {
-        Iovec.set(iov + (long) index * Iovec.SIZE_BYTES, address, lengthBytes);
+        Iovec.set(iov() + (long) index * Iovec.SIZE_BYTES, address, lengthBytes);
     }
 
     /** Puts the next {@code lengthBytes} of the guest's buffers into the vector from {@code index} on; the index behind them. */
@@ -84,13 +70,11 @@ final class WriteSlot implements AutoCloseable {
 
     /** A vector of one entry, for what does not come from the guest; valid until the next call. 0 when there is no memory. */
     long single(long address, long lengthBytes) {
-        if (singleIov == 0) {
-            singleIov = NativeMemory.allocate(Iovec.SIZE_BYTES);
+        long iov = single.reserve(Iovec.SIZE_BYTES);
+        if (iov != 0) {
+            Iovec.set(iov, address, lengthBytes);
         }
-        if (singleIov != 0) {
-            Iovec.set(singleIov, address, lengthBytes);
-        }
-        return singleIov;
+        return iov;
     }
 
     /** Makes room for the words of entries that are replaced. */
@@ -102,14 +86,9 @@ final class WriteSlot implements AutoCloseable {
 
     @Override
     public void close() {
-        NativeMemory.free(buffer);
-        NativeMemory.free(iov);
-        NativeMemory.free(singleIov);
+        buffer.close();
+        vector.close();
+        single.close();
         change.close();
-        buffer = 0;
-        iov = 0;
-        singleIov = 0;
-        bufferBytes = 0;
-        iovCapacity = 0;
     }
 }

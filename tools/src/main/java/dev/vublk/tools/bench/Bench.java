@@ -96,7 +96,7 @@ public final class Bench {
         long overdue = 0;
         long cpuNs = 0;
         long elapsedNs = 0;
-        double backendSeconds = 0;
+        ProcessUsage backend = ProcessUsage.NONE;
         for (LoadThread load : loads) {
             LoadStatistics statistics = load.statistics();
             if (latencies == null) {
@@ -113,7 +113,7 @@ public final class Bench {
             overdue += load.overdue();
             cpuNs += load.cpuTimeNs();
             elapsedNs = Math.max(elapsedNs, load.elapsedNs());
-            backendSeconds += load.backendSeconds();
+            backend = backend.plus(load.backend());
         }
         return new BenchResult(
                 options,
@@ -128,6 +128,6 @@ public final class Bench {
                 sleeps,
                 overdue,
                 cpuNs / (double) TimeUnit.SECONDS.toNanos(1),
-                options.backendPid() == 0 ? Double.NaN : backendSeconds);
+                options.backendPid() == 0 ? null : backend);
     }
 }

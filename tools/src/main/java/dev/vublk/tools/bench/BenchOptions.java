@@ -22,7 +22,7 @@ import java.util.Objects;
  * @param offsetBytes where the part of the disk that is used begins
  * @param sizeBytes its length, or 0: to the end of the disk
  * @param seed of everything random
- * @param backendPid process whose CPU time is told as well, or 0
+ * @param backendPid process whose CPU time and sleeps are told as well, or 0
  */
 public record BenchOptions(
         String socket,

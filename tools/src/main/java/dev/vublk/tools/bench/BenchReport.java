@@ -49,10 +49,11 @@ public final class BenchReport {
         text.format(
                 "  client        %.2f s CPU, %.3f s per million requests, slept %,d times%n",
                 result.clientCpuSeconds(), result.clientCpuSecondsPerMillion(), result.sleeps());
-        if (!Double.isNaN(result.backendCpuSeconds())) {
+        ProcessUsage backend = result.backend();
+        if (backend != null) {
             text.format(
-                    "  back end      %.2f s CPU, %.3f s per million requests%n",
-                    result.backendCpuSeconds(), result.backendCpuSecondsPerMillion());
+                    "  back end      %.2f s CPU, %.3f s per million requests, slept %,d times%n",
+                    backend.cpuSeconds(), result.backendCpuSecondsPerMillion(), backend.sleeps());
         }
         if (options.ratePerSecond() > 0) {
             text.format(
@@ -104,9 +105,11 @@ public final class BenchReport {
         fields.put("overdue", result.overdue());
         fields.put("client-cpu", result.clientCpuSeconds());
         fields.put("client-cpu-per-million", result.clientCpuSecondsPerMillion());
-        if (!Double.isNaN(result.backendCpuSeconds())) {
-            fields.put("backend-cpu", result.backendCpuSeconds());
+        ProcessUsage backend = result.backend();
+        if (backend != null) {
+            fields.put("backend-cpu", backend.cpuSeconds());
             fields.put("backend-cpu-per-million", result.backendCpuSecondsPerMillion());
+            fields.put("backend-sleeps", backend.sleeps());
         }
         return fields;
     }

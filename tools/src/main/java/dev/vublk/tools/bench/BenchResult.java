@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.tools.bench;
 
+import org.jspecify.annotations.Nullable;
+
 /**
  * What one run has measured.
  *
@@ -14,7 +16,7 @@ package dev.vublk.tools.bench;
  * @param sleeps how often a client thread waited in the kernel
  * @param overdue requests of a rate that were not submitted in time to the end
  * @param clientCpuSeconds CPU time of the client threads
- * @param backendCpuSeconds CPU time of the back end's process, or NaN when it was not asked for
+ * @param backend what the back end's process has used, or null when that was not asked for
  */
 public record BenchResult(
         BenchOptions options,
@@ -29,7 +31,7 @@ public record BenchResult(
         long sleeps,
         long overdue,
         double clientCpuSeconds,
-        double backendCpuSeconds) {
+        @Nullable ProcessUsage backend) {
 
     private static final double BYTES_PER_MIB = 1 << 20;
     private static final double MILLION = 1e6;
@@ -58,8 +60,9 @@ public record BenchResult(
         return perRequest(clientCpuSeconds) * MILLION;
     }
 
+    /** NaN when it was not asked for. */
     public double backendCpuSecondsPerMillion() {
-        return perRequest(backendCpuSeconds) * MILLION;
+        return backend == null ? Double.NaN : perRequest(backend.cpuSeconds()) * MILLION;
     }
 
     private double perRequest(double value) {

@@ -38,11 +38,11 @@ final class LoadThread implements Runnable {
 
     private long elapsedNs;
     private long cpuNs;
-    private double backendCpuSeconds;
+    private ProcessUsage backend = ProcessUsage.NONE;
     private long kicks;
     private long overdue;
 
-    /** @param watchesBackend whether this thread is the one that tells the back end's CPU time */
+    /** @param watchesBackend whether this thread is the one that tells what the back end has used */
     LoadThread(
             BenchOptions options,
             List<QueueLoad> queues,
@@ -76,14 +76,14 @@ final class LoadThread implements Runnable {
         calls.take();
         statistics.reset();
         long kicksBefore = countKicks();
-        double backendBefore = backendCpuSeconds();
+        ProcessUsage backendBefore = backendUsage();
         long cpuBefore = cpuNs();
         long beginNs = System.nanoTime();
         drive(beginNs + options.timeNs());
         long endNs = System.nanoTime();
         elapsedNs = endNs - beginNs;
         cpuNs = cpuNs() - cpuBefore;
-        backendCpuSeconds = backendCpuSeconds() - backendBefore;
+        backend = backendUsage().since(backendBefore);
         kicks = countKicks() - kicksBefore;
         statistics.addInterrupts(Math.max(0, calls.take()));
         statistics.latencies(); // Completes the histogram.
@@ -93,8 +93,8 @@ final class LoadThread implements Runnable {
         finish();
     }
 
-    private double backendCpuSeconds() throws IOException {
-        return watchesBackend && options.backendPid() != 0 ? ProcessCpu.seconds(options.backendPid()) : 0;
+    private ProcessUsage backendUsage() throws IOException {
+        return watchesBackend && options.backendPid() != 0 ? ProcessUsage.of(options.backendPid()) : ProcessUsage.NONE;
     }
 
     private static long cpuNs() {
@@ -210,8 +210,8 @@ final class LoadThread implements Runnable {
         return cpuNs;
     }
 
-    double backendSeconds() {
-        return backendCpuSeconds;
+    ProcessUsage backend() {
+        return backend;
     }
 
     long kicks() {

@@ -154,7 +154,10 @@ final class BenchCommand implements Callable<Integer> {
     @Option(names = "--seed", paramLabel = "N", description = "Seed of everything random (default 1).")
     private long seed = 1;
 
-    @Option(names = "--backend-pid", paramLabel = "PID", description = "Tell the CPU time of this process, too.")
+    @Option(
+            names = "--backend-pid",
+            paramLabel = "PID",
+            description = "Tell the CPU time of this process and how often it slept, too.")
     private long backendPid;
 
     @Option(

@@ -17,6 +17,7 @@ import picocli.CommandLine.Parameters;
 /** {@code vublk compare}: tells whether two disks read the same. */
 @Command(
         name = "compare",
+        exitCodeOnExecutionException = CompareCommand.CANNOT_OPEN,
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {
@@ -26,7 +27,7 @@ import picocli.CommandLine.Parameters;
         })
 final class CompareCommand implements Callable<Integer> {
     private static final int DIFFERENT = 1;
-    private static final int CANNOT_OPEN = 2;
+    static final int CANNOT_OPEN = 2;
     private static final int CANNOT_READ = 4;
 
     @Mixin

@@ -23,6 +23,8 @@ public final class ShortCommand {
     /** What {@link #run} returns when it has done nothing. */
     public static final int NOT_PLAIN = -1;
 
+    private static final int FAILED = 1;
+
     /** First arguments that this is for. */
     static final Map<String, Class<?>> COMMANDS = Map.of(
             "convert", ConvertCommand.class,
@@ -50,11 +52,15 @@ public final class ShortCommand {
         int status;
         try {
             status = command.call();
+            if (status == 0 && System.out.checkError()) {
+                throw VublkCommand.outputLost();
+            }
         } catch (WrongUsage e) {
             String name = args[0].equals("export-image") ? "convert" : args[0];
             status = VublkCommand.tellWrongUsage(err, e.getMessage(), "vublk " + name);
         } catch (Exception | Error e) {
-            status = VublkCommand.tellFailure(err, e);
+            VublkCommand.tellFailure(err, e);
+            status = command instanceof CompareCommand ? CompareCommand.CANNOT_OPEN : FAILED;
         }
         System.out.flush();
         return status;

@@ -173,11 +173,26 @@ public final class VublkCommand implements Callable<Integer> {
 
     /** As picocli does it; but an Error is a failure like any other: one line, and a trace for those who ask. */
     private static int run(ParseResult parsed) {
+        int status;
         try {
-            return new RunLast().execute(parsed);
+            status = new RunLast().execute(parsed);
         } catch (Error e) {
             throw new ExecutionException(parsed.commandSpec().commandLine(), String.valueOf(e), e);
         }
+        List<CommandLine> commands = parsed.asCommandLineList();
+        CommandLine command = commands.getLast();
+        // Who serves disks goes on whether anybody reads what it says or not.
+        boolean reports = commands.size() > 1 && !(command.getCommand() instanceof ExportCommand);
+        if (reports && status == 0 && (command.getOut().checkError() || System.out.checkError())) {
+            IOException lost = outputLost();
+            throw new ExecutionException(command, String.valueOf(lost.getMessage()), lost);
+        }
+        return status;
+    }
+
+    /** Nobody has read all of what was to be said. */
+    static IOException outputLost() {
+        return new IOException("standard output: cannot be written");
     }
 
     /** Wrong usage is one line with the remedy, status 2. */
@@ -196,17 +211,16 @@ public final class VublkCommand implements Callable<Integer> {
 
     /** A failure is one line, status 1; the stack trace only for those who ask. */
     private static int onFailure(Exception failure, CommandLine command, boolean debug) {
-        int status = tellFailure(command.getErr(), failure);
+        tellFailure(command.getErr(), failure);
         if (debug) {
             failure.printStackTrace(command.getErr());
         }
-        return status;
+        return command.getCommandSpec().exitCodeOnExecutionException();
     }
 
-    /** The same without a trace; returns the exit status. */
-    static int tellFailure(PrintWriter err, Throwable failure) {
+    /** The same without a trace. */
+    static void tellFailure(PrintWriter err, Throwable failure) {
         err.println("vublk: " + oneLine(describe(failure)));
-        return CommandLine.ExitCode.SOFTWARE;
     }
 
     /** What is written for people in an exception; where nothing is, what happened and how to find out more. */

@@ -112,6 +112,8 @@ public final class Conversion {
             ImageSource source, ImageTarget target, Targets targets, ResumeJournal journal, Backing backing)
             throws IOException {
         try {
+            // Before the disk can be full: from here on there is always something to go on from.
+            journal.record(journal.startBytes());
             Checkpoints checkpoints = new Checkpoints(journal, () -> targets.sync(target));
             copy(source, target, backing, checkpoints, journal.startBytes());
             targets.commit();

@@ -39,11 +39,16 @@ abstract class CopyWork {
     /** Copies everything and completes the target. */
     final void run() throws IOException {
         copyAll();
+        Throwable failed = failure.get();
         Checkpoints checkpoints = rules.checkpoints();
-        if (hasFailed() && checkpoints != null) {
-            checkpoints.stop();
+        if (failed != null && checkpoints != null) {
+            try {
+                checkpoints.stop();
+            } catch (IOException e) {
+                failed.addSuppressed(e); // What failed first is what the user must hear of; the last record holds.
+            }
         }
-        rethrow(failure.get());
+        rethrow(failed);
         target.finish(source.sizeBytes());
         rethrow(failure.get());
     }

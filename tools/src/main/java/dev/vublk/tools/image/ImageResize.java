@@ -62,15 +62,39 @@ public final class ImageResize {
 
     private static void resizeRaw(OfflineFile file, long oldBytes, long newBytes, Preallocation preallocation)
             throws IOException {
-        if (newBytes > oldBytes && preallocation == Preallocation.FALLOC) {
-            file.allocate(oldBytes, newBytes - oldBytes);
-        } else if (newBytes > oldBytes && preallocation == Preallocation.FULL) {
-            Qcow2Creator.writeZeroes(file, oldBytes, newBytes - oldBytes);
-        } else if (preallocation != Preallocation.OFF) {
+        if (newBytes <= oldBytes && preallocation != Preallocation.OFF) {
             throw new IOException(file.name() + ": preallocation is for raw images that grow: off, falloc or full");
+        }
+        try {
+            if (preallocation == Preallocation.FALLOC) {
+                file.allocate(oldBytes, newBytes - oldBytes);
+            } else if (preallocation == Preallocation.FULL) {
+                Qcow2Creator.writeZeroes(file, oldBytes, newBytes - oldBytes);
+            }
+        } catch (IOException failure) {
+            restoreSize(file, oldBytes, failure);
+            throw failure;
         }
         file.setSize(newBytes);
         file.sync();
+    }
+
+    private static boolean hasOldSize(OfflineFile file, Qcow2Header old, IOException failure) {
+        try {
+            return Qcow2Check.readHeader(file).sizeBytes() == old.sizeBytes();
+        } catch (IOException e) {
+            failure.addSuppressed(e);
+            return false;
+        }
+    }
+
+    /** What a failed attempt to let it grow may have left. */
+    private static void restoreSize(OfflineFile file, long oldBytes, IOException failure) {
+        try {
+            file.setSize(oldBytes);
+        } catch (IOException e) {
+            failure.addSuppressed(e);
+        }
     }
 
     private static void resizeQcow2(OfflineFile file, Qcow2Header header, long newBytes, Preallocation preallocation)
@@ -92,11 +116,19 @@ public final class ImageResize {
             return;
         }
         try (OfflineFile data = OfflineFile.open(dataFile, true, false)) {
-            if (newBytes > header.sizeBytes()) {
-                data.setSize(newBytes);
-                data.sync();
+            long oldDataBytes = data.sizeBytes();
+            try {
+                if (newBytes > header.sizeBytes()) {
+                    data.setSize(newBytes);
+                    data.sync();
+                }
+                Qcow2Resize.run(file, newBytes);
+            } catch (IOException failure) {
+                if (hasOldSize(file, header, failure)) {
+                    restoreSize(data, oldDataBytes, failure);
+                }
+                throw failure;
             }
-            Qcow2Resize.run(file, newBytes);
             data.setSize(newBytes);
             data.sync();
         }

@@ -67,13 +67,22 @@ final class ResumeJournal {
         return startBytes;
     }
 
-    /** So much of the disk has been copied, and is stable. */
+    /**
+     * So much of the disk has been copied, and is stable.
+     *
+     * @throws IOException that cannot be written, as on a full disk; the journal says what it said before
+     */
     void record(long doneBytes) throws IOException {
         Path next = path.resolveSibling(path.getFileName() + ".new");
         String text = FIRST_LINE + "\n" + FROM + identity + "\n" + DONE + doneBytes + "\n";
-        StableFiles.write(next, text.getBytes(StandardCharsets.UTF_8));
-        Files.move(next, path, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-        StableFiles.syncDirectoryOf(path);
+        try {
+            StableFiles.write(next, text.getBytes(StandardCharsets.UTF_8));
+            Files.move(next, path, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+            StableFiles.syncDirectoryOf(path);
+        } catch (IOException e) {
+            Files.deleteIfExists(next);
+            throw new IOException(path + ": cannot be written: " + TargetFile.reason(e), e);
+        }
     }
 
     /** The conversion is done. */

@@ -53,14 +53,14 @@ final class TargetFile implements AutoCloseable {
      */
     static TargetFile create(String name) throws IOException {
         Path path = resolve(name);
-        return open(path, path.resolveSibling(hidden(path) + "." + randomHex() + SUFFIX), true);
+        return open(name, path, path.resolveSibling(hidden(path) + "." + randomHex() + SUFFIX), true);
     }
 
     /** Begins a new file, or goes on with one that {@link #keep} has left, under a name that can be found again. */
     static TargetFile resume(String name) throws IOException {
         Path path = resolve(name);
         Path temporary = resumable(path);
-        return open(path, temporary, !Files.exists(temporary));
+        return open(name, path, temporary, !Files.exists(temporary));
     }
 
     /** Where a file that can be resumed is meanwhile. */
@@ -88,7 +88,7 @@ final class TargetFile implements AutoCloseable {
         }
     }
 
-    private static TargetFile open(Path path, Path temporary, boolean create) throws IOException {
+    private static TargetFile open(String name, Path path, Path temporary, boolean create) throws IOException {
         OfflineFile replaced = Files.exists(path) ? OfflineFile.open(path.toString(), true, false) : null;
         try {
             if (replaced != null && !Files.isRegularFile(path)) {
@@ -97,7 +97,7 @@ final class TargetFile implements AutoCloseable {
             if (create) {
                 createEmpty(temporary, path);
             }
-            return new TargetFile(path, temporary, OfflineFile.open(temporary.toString(), true, false), replaced);
+            return new TargetFile(path, temporary, OfflineFile.openTemporary(temporary.toString(), name), replaced);
         } catch (IOException | RuntimeException e) {
             if (replaced != null) {
                 replaced.close();
@@ -122,7 +122,8 @@ final class TargetFile implements AutoCloseable {
         }
     }
 
-    private static String reason(IOException e) {
+    /** Why a file could not be written, without its name. */
+    static String reason(IOException e) {
         return switch (e) {
             case java.nio.file.AccessDeniedException denied -> "Permission denied";
             case java.nio.file.FileSystemException failed when failed.getReason() != null -> failed.getReason();

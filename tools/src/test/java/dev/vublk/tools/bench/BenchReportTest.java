@@ -4,11 +4,13 @@ package dev.vublk.tools.bench;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
+import java.util.stream.Stream;
 import org.HdrHistogram.Histogram;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
 class BenchReportTest {
-    private static BenchResult result(long errors, double backendSeconds) {
+    private static BenchResult result(long errors, @Nullable ProcessUsage backend) {
         return new BenchResult(
                 BenchOptions.builder("s").queues(2).build(),
                 8,
@@ -22,12 +24,12 @@ class BenchReportTest {
                 7,
                 0,
                 1.0,
-                backendSeconds);
+                backend);
     }
 
     @Test
     void shouldComputeRates() {
-        BenchResult result = result(0, 3.0);
+        BenchResult result = result(0, new ProcessUsage(3.0, 12_345));
         assertThat(result.iops()).isEqualTo(2_000_000);
         assertThat(result.mibPerSecond()).isEqualTo(7812.5);
         assertThat(result.kicksPerRequest()).isEqualTo(0.25);
@@ -38,19 +40,20 @@ class BenchReportTest {
 
     @Test
     void shouldPrintWhatItMeasured() {
-        assertThat(new BenchReport(result(0, 3.0)).text()).isEqualTo("""
+        assertThat(new BenchReport(result(0, new ProcessUsage(3.0, 12_345))).text())
+                .isEqualTo("""
                         randread, 4096 bytes, depth 1, 2 of 8 queues active, 1 client thread polling, direct descriptors, 2.00 s
                           IOPS          2,000,000 (7,812.5 MiB/s)
                           latency, us   mean 1.50, p50 1.25, p90 2.00, p99 3.00, p99.9 4.00, max 5.00
                           per request   0.2500 kicks, 0.5000 interrupts
                           client        1.00 s CPU, 0.250 s per million requests, slept 7 times
-                          back end      3.00 s CPU, 0.750 s per million requests
+                          back end      3.00 s CPU, 0.750 s per million requests, slept 12,345 times
                         """);
     }
 
     @Test
     void shouldTellErrorsAndLeaveOutWhatIsUnknown() {
-        BenchReport report = new BenchReport(result(12, Double.NaN));
+        BenchReport report = new BenchReport(result(12, null));
         assertThat(report.text())
                 .contains("errors        12, the first with status 1")
                 .doesNotContain("back end");
@@ -89,7 +92,14 @@ class BenchReportTest {
 
     @Test
     void shouldReadProcessTimesBehindAnyName() {
-        assertThat(ProcessCpu.parse("12 (a ) b (c)) S 1 1 1 0 -1 4194560 9 0 0 0 150 75 0 0 20 0 1 0 5"))
+        assertThat(ProcessUsage.cpuSeconds("12 (a ) b (c)) S 1 1 1 0 -1 4194560 9 0 0 0 150 75 0 0 20 0 1 0 5"))
                 .isEqualTo(2.25);
+    }
+
+    @Test
+    void shouldCountSleepsOnly() {
+        assertThat(ProcessUsage.sleeps(
+                        Stream.of("Name:\tx", "voluntary_ctxt_switches:\t31", "nonvoluntary_ctxt_switches:\t9")))
+                .isEqualTo(31);
     }
 }

@@ -13,9 +13,9 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -37,7 +37,7 @@ public final class Comparison implements Callable<Integer> {
     private static final String VUBLK_2 = "vublk-2-iothreads";
     private static final String QSD = "qsd";
     private static final String FIO = "fio";
-    private static final Pattern STRACE_TOTAL = Pattern.compile("(?m)^\\S+\\s+\\S+\\s+\\S*\\s+(\\d+)\\s+.*total$");
+    private static final double SYSCALLS_S = 0.5;
 
     @Option(names = "--rounds", paramLabel = "N", description = "Rounds (default 5).")
     private int rounds = 5;
@@ -63,7 +63,7 @@ public final class Comparison implements Callable<Integer> {
 
     @Option(
             names = "--syscalls",
-            description = "Count system calls as well, by strace, in runs of their own after the others.")
+            description = "Count system calls as well, by perf, in runs of their own after the others.")
     private boolean syscalls;
 
     @Mixin
@@ -188,7 +188,7 @@ public final class Comparison implements Callable<Integer> {
             if (syscalls) {
                 for (ComparedCase each : cases) {
                     for (ComparedServer server : servers) {
-                        countSyscalls(each, server, group, directory);
+                        countSyscalls(each, server, group);
                     }
                 }
             }
@@ -282,23 +282,23 @@ public final class Comparison implements Callable<Integer> {
         medians.add(key(group, each, FIO, "p999"), latency.path("99.900000").asDouble() / 1e3);
     }
 
-    private void countSyscalls(ComparedCase each, ComparedServer server, ComparedCase.Group group, Path directory)
-            throws Exception {
-        Path counts = directory.resolve("strace");
-        Process strace = new ProcessBuilder(
-                        "strace", "-f", "-c", "-qq", "-o", counts.toString(), "-p", String.valueOf(server.pid()))
-                .redirectErrorStream(true)
-                .start();
-        BenchResult result =
-                run(each.options(server).timeSeconds(1).warmupSeconds(0).build());
-        strace.destroy();
-        strace.waitFor(10, TimeUnit.SECONDS);
-        Matcher total = STRACE_TOTAL.matcher(Files.readString(counts));
-        if (total.find()) {
-            medians.add(
-                    key(group, each, server.name, "syscalls"),
-                    Double.parseDouble(total.group(1)) / Math.max(1, result.requests()));
-        }
+    /** Over the second half of a run, in which nothing has to start any more. */
+    private void countSyscalls(ComparedCase each, ComparedServer server, ComparedCase.Group group) throws Exception {
+        BenchOptions options = each.options(server)
+                .timeSeconds(SYSCALLS_S * 2)
+                .warmupSeconds(SYSCALLS_S)
+                .build();
+        CompletableFuture<BenchResult> load = CompletableFuture.supplyAsync(() -> {
+            try {
+                return run(options);
+            } catch (Exception e) {
+                throw new CompletionException(e);
+            }
+        });
+        TimeUnit.MILLISECONDS.sleep((long) (SYSCALLS_S * 1500));
+        double rate = Perf.systemCalls(server.pid(), SYSCALLS_S);
+        medians.add(
+                key(group, each, server.name, "syscalls"), rate / load.join().iops());
     }
 
     private static String output(List<String> command) throws IOException, InterruptedException {

@@ -186,8 +186,8 @@ public final class GuestComparison implements Callable<Integer> {
 
     private static double[] cpuSeconds(List<ComparedServer> servers) throws IOException {
         return new double[] {
-            ProcessCpu.seconds(servers.getFirst().pid()),
-            ProcessCpu.seconds(servers.getLast().pid())
+            ProcessUsage.of(servers.getFirst().pid()).cpuSeconds(),
+            ProcessUsage.of(servers.getLast().pid()).cpuSeconds()
         };
     }
 

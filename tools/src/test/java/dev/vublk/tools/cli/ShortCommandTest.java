@@ -4,6 +4,7 @@ package dev.vublk.tools.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.vublk.tools.Main;
+import java.io.File;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -32,6 +33,10 @@ class ShortCommandTest {
 
     /** Exit status; what it prints is in {@code out}, what it loads in {@code classes}. */
     private int run(String... args) throws Exception {
+        return run(directory.resolve("out").toFile(), args);
+    }
+
+    private int run(File output, String... args) throws Exception {
         List<String> command = new ArrayList<>(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-Xlog:class+load:file=" + directory.resolve("classes"),
@@ -44,7 +49,7 @@ class ShortCommandTest {
         command.addAll(List.of(args));
         Process process = new ProcessBuilder(command)
                 .redirectErrorStream(true)
-                .redirectOutput(directory.resolve("out").toFile())
+                .redirectOutput(output)
                 .start();
         try {
             assertThat(process.waitFor(LIMIT_S, TimeUnit.SECONDS)).as("ends").isTrue();
@@ -109,6 +114,13 @@ class ShortCommandTest {
         assertThat(run("info", directory.resolve("none").toString())).isEqualTo(1);
         assertThat(printed())
                 .isEqualTo("vublk: " + directory.resolve("none") + ": cannot be opened: No such file or directory\n");
+    }
+
+    @Test
+    void shouldFailWhenNobodyTakesWhatItPrints() throws Exception {
+        assertThat(run(new File("/dev/full"), "info", image.toString())).isEqualTo(1);
+        assertThat(run(new File("/dev/full"), "compare", image.toString(), image.toString()))
+                .isEqualTo(2);
     }
 
     @Test
