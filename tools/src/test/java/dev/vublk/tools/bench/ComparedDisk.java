@@ -9,7 +9,12 @@ import java.util.List;
 enum ComparedDisk {
     NULL("null"),
     TMPFS("tmpfs"),
-    EXT4("file, O_DIRECT");
+    EXT4("file, O_DIRECT"),
+    /** All clusters are allocated; each back end has an image of its own, with the same content. */
+    QCOW2("qcow2, clusters of 64k, allocated, tmpfs"),
+    QCOW2_EXT4("qcow2, clusters of 64k, allocated, O_DIRECT"),
+    /** Every measurement has an empty image. */
+    QCOW2_NEW("qcow2, clusters of 64k, first writes, tmpfs");
 
     private static final int QUEUES = 4;
 
@@ -17,6 +22,19 @@ enum ComparedDisk {
 
     ComparedDisk(String label) {
         this.label = label;
+    }
+
+    boolean isQcow2() {
+        return this == QCOW2 || this == QCOW2_EXT4 || this == QCOW2_NEW;
+    }
+
+    boolean isOnDisk() {
+        return this == EXT4 || this == QCOW2_EXT4;
+    }
+
+    /** The image of one back end. */
+    Path image(Path image, String server) {
+        return isQcow2() ? image.resolveSibling(image.getFileName() + "." + server) : image;
     }
 
     /** {@code vublk export}, polling 32 us at most, as it does unless told otherwise. */
@@ -33,7 +51,7 @@ enum ComparedDisk {
                 String.valueOf(ioThreads),
                 "--locking",
                 "off"));
-        if (this == EXT4) {
+        if (isOnDisk()) {
             command.addAll(List.of("--cache", "none"));
         }
         return command;
@@ -41,17 +59,43 @@ enum ComparedDisk {
 
     /** {@code qemu-storage-daemon}: one IOThread, which polls 32 us at most too; native AIO with O_DIRECT is its fastest. */
     List<String> qemuStorageDaemon(Path image, Path socket) {
-        String blockdev = this == NULL
-                ? "driver=null-co,node-name=disk,size=1073741824,read-zeroes=off"
-                : "driver=file,node-name=disk,filename=" + image + ",aio=native,cache.direct=on,locking=off";
-        return List.of(
-                "qemu-storage-daemon",
-                "--object",
-                "iothread,id=iothread0",
-                "--blockdev",
-                blockdev,
+        List<String> command = new ArrayList<>(List.of("qemu-storage-daemon", "--object", "iothread,id=iothread0"));
+        addToDaemon(command, image, socket, "");
+        return command;
+    }
+
+    private void addToDaemon(List<String> command, Path image, Path socket, String suffix) {
+        String node = "disk" + suffix;
+        if (this == NULL) {
+            command.addAll(List.of("--blockdev", "driver=null-co,node-name=disk,size=1073741824,read-zeroes=off"));
+        } else {
+            String file = (isQcow2() ? "file" + suffix : node) + ",filename=" + image + ",aio=native,cache.direct=on";
+            command.addAll(List.of("--blockdev", "driver=file,locking=off,node-name=" + file));
+        }
+        if (isQcow2()) {
+            command.addAll(List.of("--blockdev", "driver=qcow2,node-name=" + node + ",file=file" + suffix));
+        }
+        command.addAll(List.of(
                 "--export",
-                "type=vhost-user-blk,id=export,node-name=disk,addr.type=unix,addr.path=" + socket
-                        + ",writable=on,num-queues=" + QUEUES + ",iothread=iothread0");
+                "type=vhost-user-blk,id=export" + suffix + ",node-name=" + node + ",addr.type=unix,addr.path=" + socket
+                        + ",writable=on,num-queues=" + QUEUES + ",iothread=iothread0"));
+    }
+
+    /** Either back end with several disks, on one IOThread. */
+    List<String> command(boolean vublk, Path launcher, List<Path> images, List<Path> sockets) {
+        List<String> command = new ArrayList<>();
+        if (vublk) {
+            command.addAll(List.of(launcher.toString(), "export", "--queues", String.valueOf(QUEUES)));
+        } else {
+            command.addAll(List.of("qemu-storage-daemon", "--object", "iothread,id=iothread0"));
+        }
+        for (int i = 0; i < images.size(); i++) {
+            if (vublk) {
+                command.addAll(List.of("--disk", "image=" + images.get(i) + ",socket=" + sockets.get(i)));
+            } else {
+                addToDaemon(command, images.get(i), sockets.get(i), String.valueOf(i));
+            }
+        }
+        return command;
     }
 }

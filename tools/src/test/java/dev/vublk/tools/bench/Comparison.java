@@ -33,7 +33,7 @@ import picocli.CommandLine.Option;
         description = "vublk beside qemu-storage-daemon: the same disks, the same load, in turn within each round.")
 public final class Comparison implements Callable<Integer> {
     private static final int IMAGE_MIB = 512;
-    private static final String VUBLK = "vublk";
+    static final String VUBLK = "vublk";
     private static final String VUBLK_2 = "vublk-2-iothreads";
     private static final String QSD = "qsd";
     private static final String FIO = "fio";
@@ -52,7 +52,8 @@ public final class Comparison implements Callable<Integer> {
             names = "--groups",
             split = ",",
             paramLabel = "LIST",
-            description = "Of null, tmpfs, tmpfs_large, ext4, iothreads, iothreads_tmpfs (default all).")
+            description =
+                    "Of null, tmpfs, tmpfs_large, ext4, iothreads, iothreads_tmpfs, qcow2, qcow2_ext4, qcow2_new (default all).")
     private Set<ComparedCase.Group> groups = EnumSet.allOf(ComparedCase.Group.class);
 
     @Option(
@@ -131,8 +132,12 @@ public final class Comparison implements Callable<Integer> {
     private void compare(ComparedCase.Group group, Report report) throws Exception {
         List<ComparedCase> cases = group.cases();
         ComparedDisk disk = cases.getFirst().disk();
+        if (disk == ComparedDisk.QCOW2_NEW) {
+            compareNew(group, cases, disk, report);
+            return;
+        }
         Path directory = Files.createTempDirectory("vublk-compare");
-        Path image = disk == ComparedDisk.EXT4
+        Path image = disk.isOnDisk()
                 ? Files.createTempFile(diskDirectory, "vublk-compare", ".img")
                 : Files.createTempFile(Path.of("/dev/shm"), "vublk-compare", ".img");
         try {
@@ -140,8 +145,18 @@ public final class Comparison implements Callable<Integer> {
                 Machine.fill(image, IMAGE_MIB);
                 output(List.of("sync", image.toString()));
             }
+            if (disk.isQcow2()) {
+                for (String name : names(group, disk)) {
+                    String copy = disk.image(image, name).toString();
+                    output(List.of("qemu-img", "convert", "-f", "raw", "-O", "qcow2", image.toString(), copy));
+                    output(List.of("sync", copy));
+                }
+            }
             compare(group, cases, disk, directory, image, report);
         } finally {
+            for (String name : names(group, disk)) {
+                Files.deleteIfExists(disk.image(image, name));
+            }
             Files.deleteIfExists(image);
             Machine.deleteTree(directory);
         }
@@ -161,7 +176,8 @@ public final class Comparison implements Callable<Integer> {
             for (String name : names) {
                 if (!name.equals(FIO)) {
                     Path socket = directory.resolve(name + ".sock");
-                    servers.add(ComparedServer.start(name, directory, socket, command(name, disk, image, socket)));
+                    servers.add(ComparedServer.start(
+                            name, directory, socket, command(name, disk, disk.image(image, name), socket)));
                 }
             }
             // Only that everything is compiled, on both sides, and every page of the image has been touched.
@@ -198,6 +214,38 @@ public final class Comparison implements Callable<Integer> {
         }
     }
 
+    /** Each measurement writes an image in which nothing is allocated: one process has all of them, so that it is warm. */
+    private void compareNew(ComparedCase.Group group, List<ComparedCase> cases, ComparedDisk disk, Report report)
+            throws Exception {
+        List<String> names = names(group, disk);
+        Path directory = Files.createTempDirectory(Path.of("/dev/shm"), "vublk-compare");
+        List<NewImages> images = new ArrayList<>();
+        try {
+            for (String name : names) {
+                images.add(NewImages.start(name, directory, disk, 1 + rounds * cases.size()));
+            }
+            for (NewImages each : images) {
+                new Bench(cases.getFirst()
+                                .options(each.next())
+                                .ioDepth(32)
+                                .timeSeconds(3)
+                                .build())
+                        .run(progress -> {});
+            }
+            for (int round = 0; round < rounds; round++) {
+                for (ComparedCase each : cases) {
+                    for (int i = 0; i < names.size(); i++) {
+                        measure(each, images.get((i + round) % names.size()).next(), group, report);
+                    }
+                }
+            }
+            write(group, cases, names, images.stream().map(NewImages::next).toList(), report);
+        } finally {
+            images.forEach(NewImages::close);
+            Machine.deleteTree(directory);
+        }
+    }
+
     private static List<String> names(ComparedCase.Group group, ComparedDisk disk) {
         if (group.hasTwoIoThreads()) {
             return List.of(VUBLK, VUBLK_2, QSD);
@@ -206,10 +254,14 @@ public final class Comparison implements Callable<Integer> {
     }
 
     private static List<String> command(String name, ComparedDisk disk, Path image, Path socket) {
-        Path launcher = Path.of(System.getProperty("vublk.launcher", "scripts/vublk"));
+        Path launcher = launcher();
         return name.equals(QSD)
                 ? disk.qemuStorageDaemon(image, socket)
                 : disk.vublk(launcher, image, socket, name.equals(VUBLK_2) ? 2 : 1);
+    }
+
+    static Path launcher() {
+        return Path.of(System.getProperty("vublk.launcher", "scripts/vublk"));
     }
 
     private static ComparedServer named(String name, List<ComparedServer> servers) {
@@ -301,7 +353,7 @@ public final class Comparison implements Callable<Integer> {
                 key(group, each, server.name, "syscalls"), rate / load.join().iops());
     }
 
-    private static String output(List<String> command) throws IOException, InterruptedException {
+    static String output(List<String> command) throws IOException, InterruptedException {
         Process process = new ProcessBuilder(command).start();
         process.getOutputStream().close();
         String text = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
