@@ -17,6 +17,7 @@ record ComparedCase(ComparedDisk disk, Workload workload, int blockBytes, int qu
         TMPFS,
         TMPFS_LARGE,
         EXT4,
+        EXT4_CACHED,
         IOTHREADS,
         IOTHREADS_TMPFS;
 
@@ -50,6 +51,12 @@ record ComparedCase(ComparedDisk disk, Workload workload, int blockBytes, int qu
                     addDepths(cases, ComparedDisk.EXT4, Workload.RANDREAD, SMALL, 1, 8, 32, 64);
                     addDepths(cases, ComparedDisk.EXT4, Workload.RANDWRITE, SMALL, 1, 8, 32, 64);
                     addDepths(cases, ComparedDisk.EXT4, Workload.READ, HUGE, 8);
+                }
+                case EXT4_CACHED -> {
+                    addDepths(cases, ComparedDisk.EXT4_CACHED, Workload.RANDREAD, SMALL, 1, 8, 32, 64);
+                    addDepths(cases, ComparedDisk.EXT4_CACHED, Workload.RANDWRITE, SMALL, 1, 8, 32, 64);
+                    addDepths(cases, ComparedDisk.EXT4_CACHED, Workload.READ, LARGE, 1, 16);
+                    addDepths(cases, ComparedDisk.EXT4_CACHED, Workload.WRITE, LARGE, 1, 16);
                 }
                 case IOTHREADS -> addQueues(cases, ComparedDisk.NULL);
                 case IOTHREADS_TMPFS -> addQueues(cases, ComparedDisk.TMPFS);

@@ -36,6 +36,7 @@ public final class Comparison implements Callable<Integer> {
     private static final String VUBLK = "vublk";
     private static final String VUBLK_2 = "vublk-2-iothreads";
     private static final String QSD = "qsd";
+    private static final String QSD_URING = "qsd-io_uring";
     private static final String FIO = "fio";
     private static final double SYSCALLS_S = 0.5;
 
@@ -52,13 +53,13 @@ public final class Comparison implements Callable<Integer> {
             names = "--groups",
             split = ",",
             paramLabel = "LIST",
-            description = "Of null, tmpfs, tmpfs_large, ext4, iothreads, iothreads_tmpfs (default all).")
+            description = "Of ${COMPLETION-CANDIDATES} (default all).")
     private Set<ComparedCase.Group> groups = EnumSet.allOf(ComparedCase.Group.class);
 
     @Option(
             names = "--directory",
             paramLabel = "DIR",
-            description = "Where the file of group ext4 is made, on a disk (default /var/tmp).")
+            description = "Where the files of groups ext4 and ext4_cached are made, on a disk (default /var/tmp).")
     private Path diskDirectory = Path.of("/var/tmp");
 
     @Option(
@@ -132,7 +133,7 @@ public final class Comparison implements Callable<Integer> {
         List<ComparedCase> cases = group.cases();
         ComparedDisk disk = cases.getFirst().disk();
         Path directory = Files.createTempDirectory("vublk-compare");
-        Path image = disk == ComparedDisk.EXT4
+        Path image = disk.isOnDisk()
                 ? Files.createTempFile(diskDirectory, "vublk-compare", ".img")
                 : Files.createTempFile(Path.of("/dev/shm"), "vublk-compare", ".img");
         try {
@@ -202,14 +203,20 @@ public final class Comparison implements Callable<Integer> {
         if (group.hasTwoIoThreads()) {
             return List.of(VUBLK, VUBLK_2, QSD);
         }
-        return disk == ComparedDisk.EXT4 ? List.of(VUBLK, QSD, FIO) : List.of(VUBLK, QSD);
+        return switch (disk) {
+            case NULL, TMPFS -> List.of(VUBLK, QSD);
+            case EXT4 -> List.of(VUBLK, QSD, FIO);
+            case EXT4_CACHED -> List.of(VUBLK, QSD, QSD_URING);
+        };
     }
 
     private static List<String> command(String name, ComparedDisk disk, Path image, Path socket) {
         Path launcher = Path.of(System.getProperty("vublk.launcher", "scripts/vublk"));
-        return name.equals(QSD)
-                ? disk.qemuStorageDaemon(image, socket)
-                : disk.vublk(launcher, image, socket, name.equals(VUBLK_2) ? 2 : 1);
+        return switch (name) {
+            case VUBLK -> disk.vublk(launcher, image, socket, 1);
+            case VUBLK_2 -> disk.vublk(launcher, image, socket, 2);
+            default -> disk.qemuStorageDaemon(image, socket, name.equals(QSD_URING));
+        };
     }
 
     private static ComparedServer named(String name, List<ComparedServer> servers) {
