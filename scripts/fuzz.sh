@@ -2,7 +2,7 @@
 # Coverage-guided fuzzing with Jazzer: one target or all, for as long as one likes; or one input again.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-targets=(messages session requests splitRing packedRing images qcow2 qcow2Check)
+targets=(messages session requests splitRing packedRing inflight images qcow2 qcow2Check)
 package=dev/vublk/emulator/fuzz
 
 usage() {
@@ -12,7 +12,7 @@ usage: fuzz.sh [TARGET|all] [SECONDS]
 
 Fuzzes what guests, front ends and images can say (docs/fuzzing.md), starting from the corpus in the repository.
 
-  TARGET      messages, session, requests, splitRing, packedRing, images, qcow2, qcow2Check, or all, one after the other
+  TARGET      messages, session, requests, splitRing, packedRing, inflight, images, qcow2, qcow2Check, or all, one after the other
               (default: all)
   SECONDS     how long to fuzz each target (default: 300)
   --replay    runs one input, for example one that failed, and shows what it does wrong

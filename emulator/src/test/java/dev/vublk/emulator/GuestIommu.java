@@ -47,11 +47,16 @@ public final class GuestIommu implements AutoCloseable {
         passChannel();
     }
 
-    /** After the guest has connected anew. */
+    /** After the guest has connected anew, or the channel is gone. */
     public void reconnect() throws IOException {
-        messages.close();
+        dropChannel();
         messages = BackendMessages.open();
         passChannel();
+    }
+
+    /** Closes the channel, whatever was asked there. */
+    public void dropChannel() {
+        messages.close();
     }
 
     private void passChannel() throws IOException {

@@ -362,6 +362,25 @@ final class IommuTest {
         assertServed(queue, 2);
     }
 
+    /** Whoever leaves in the middle of a question has refused nothing: the guest must not see an error for that. */
+    @ParameterizedTest
+    @EnumSource(RingKind.class)
+    void shouldNotTakeAChannelThatIsGoneForARefusal(RingKind rings) throws Exception {
+        start(rings);
+        GuestQueue queue = queue();
+        assertServed(queue, 1);
+        GuestRequest read = queue.submit(GuestRequest.read(8, DATA_BYTES + 40 * PAGE));
+        awaitAsked();
+        iommu.dropChannel();
+        for (int i = 0; i < 100; i++) {
+            guest.frontend().getFeatures(); // So many turns of the loop that is to hear of it.
+        }
+        assertThat(queue.poll()).isNull();
+        iommu.reconnect();
+        assertThat(iommu.await(queue, read).status()).isEqualTo(GuestRequest.OK);
+        assertServed(queue, 2);
+    }
+
     // ---- the dirty log
 
     @ParameterizedTest

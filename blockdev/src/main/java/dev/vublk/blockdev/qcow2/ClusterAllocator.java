@@ -316,8 +316,28 @@ final class ClusterAllocator implements AutoCloseable {
         }
     }
 
+    /**
+     * Gives back what is reserved and not used, so that what is allocated next comes from the first free clusters again: the file
+     * has space for those that were used before, and gets it back when they are reserved.
+     */
+    void restart(MetadataFile file) {
+        RangeLock.Range range = turn.acquire(file.queue(), 0, 1, true);
+        try {
+            giveBack(file);
+        } finally {
+            turn.release(range);
+        }
+    }
+
     /** Gives back what is reserved and not used, and the end of the file that is not used. Nobody allocates meanwhile. */
     void release(MetadataFile file) {
+        giveBack(file);
+        if (usedEnd < fileEnd && !fixedSize && !refcounts.isUncertain() && file.truncate(usedEnd << clusterBits) == 0) {
+            fileEnd = usedEnd;
+        }
+    }
+
+    private void giveBack(MetadataFile file) {
         ClusterRun run = new ClusterRun();
         while (reserved.take(Long.MAX_VALUE, run)) {
             lower(file, run.cluster, run.count);
@@ -325,9 +345,6 @@ final class ClusterAllocator implements AutoCloseable {
             if (run.cluster + run.count == usedEnd) {
                 usedEnd = run.cluster;
             }
-        }
-        if (usedEnd < fileEnd && !fixedSize && !refcounts.isUncertain() && file.truncate(usedEnd << clusterBits) == 0) {
-            fileEnd = usedEnd;
         }
     }
 

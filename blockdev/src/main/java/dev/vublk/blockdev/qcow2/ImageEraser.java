@@ -54,7 +54,7 @@ final class ImageEraser {
         if (start >= end || (!rules.canZero() && rules.reachesBacking(start))) {
             return 0;
         }
-        int result = inEpoch(start, end, true);
+        int result = begin(start, end, true);
         if (result == 0 && image.isFreedFull()) {
             result = writer.flush();
         }
@@ -63,7 +63,7 @@ final class ImageEraser {
 
     /** Makes a range read as zeroes; as {@code BlockChannel.writeZeroes}. */
     int writeZeroes(long offsetBytes, long lengthBytes, boolean mayUnmap, boolean fua) {
-        int result = inEpoch(offsetBytes, offsetBytes + lengthBytes, mayUnmap && image.discards());
+        int result = begin(offsetBytes, offsetBytes + lengthBytes, mayUnmap && image.discards());
         return result == 0 && (fua || image.isFreedFull()) ? writer.flush() : result;
     }
 
@@ -72,11 +72,19 @@ final class ImageEraser {
         return end == image.sizeBytes() ? end : end & ~clusterMask;
     }
 
-    private int inEpoch(long start, long end, boolean unmap) {
+    private int begin(long start, long end, boolean unmap) {
         int result = image.begin(file);
         if (result < 0) {
             return result;
         }
+        result = eraseInEpoch(start, end, unmap);
+        // Where something is copied first: a table that snapshots share, or the rest of a cluster.
+        return WritableImage.isFull(result) && image.makeRoom(file, data) == 0
+                ? eraseInEpoch(start, end, unmap)
+                : result;
+    }
+
+    private int eraseInEpoch(long start, long end, boolean unmap) {
         long epoch = requests.enter();
         WriteSlot slot = writer.acquireSlot();
         try {

@@ -87,16 +87,23 @@ final class ImageWriter implements AutoCloseable {
         if (result < 0) {
             return result;
         }
-        long epoch = requests.enter();
-        try {
-            result = write(offsetBytes, iovAddress, iovCount, lengthBytes, fua);
-        } finally {
-            requests.exit(epoch);
+        result = writeInEpoch(offsetBytes, iovAddress, iovCount, lengthBytes, fua);
+        if (WritableImage.isFull(result) && image.makeRoom(file, data) == 0) {
+            result = writeInEpoch(offsetBytes, iovAddress, iovCount, lengthBytes, fua);
         }
         if (result == STABLE) {
             return 0;
         }
         return result == 0 && fua ? flush() : result;
+    }
+
+    private int writeInEpoch(long offsetBytes, long iovAddress, int iovCount, long lengthBytes, boolean fua) {
+        long epoch = requests.enter();
+        try {
+            return write(offsetBytes, iovAddress, iovCount, lengthBytes, fua);
+        } finally {
+            requests.exit(epoch);
+        }
     }
 
     /** Makes everything stable that was written before. */

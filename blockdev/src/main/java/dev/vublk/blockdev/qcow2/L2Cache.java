@@ -21,12 +21,14 @@ final class L2Cache {
     /** Fewer slices would not do for the requests of a few queues. Arbitrary. */
     private static final int SLICES_MIN = 16;
 
+    private final L2Memory memory;
     private final L1Table l1;
     private final int clusterBits;
     private final int l2Bits;
     private final int wordsPerEntry;
     private final int sliceBits;
     private final int sliceMax;
+    private final long sliceBytes;
 
     /** By L1 index and number of the slice in its table. Written under the monitor, read by everybody. */
     private final AtomicReferenceArray<@Nullable AtomicReferenceArray<@Nullable L2Slice>> slices;
@@ -43,13 +45,19 @@ final class L2Cache {
      * @param cacheBytes how many bytes of tables are kept about
      */
     L2Cache(Qcow2Header header, L1Table l1, long cacheBytes) {
+        this(header, l1, cacheBytes, L2Memory.OF_PROCESS);
+    }
+
+    /** The same; {@code memory} bounds it together with other caches. */
+    L2Cache(Qcow2Header header, L1Table l1, long cacheBytes, L2Memory memory) {
+        this.memory = memory;
         this.l1 = l1;
         this.clusterBits = header.clusterBits();
         this.l2Bits = header.l2Bits();
         this.wordsPerEntry = header.l2EntryBytes() / Long.BYTES;
         int entriesPerSlice = Math.min(1 << l2Bits, SLICE_BYTES / header.l2EntryBytes());
         this.sliceBits = Integer.numberOfTrailingZeros(entriesPerSlice);
-        long sliceBytes = (long) entriesPerSlice * header.l2EntryBytes();
+        this.sliceBytes = (long) entriesPerSlice * header.l2EntryBytes();
         this.sliceMax = Math.clamp(cacheBytes / sliceBytes, SLICES_MIN, 1 << 24);
         this.slices = new AtomicReferenceArray<>(l1.size());
     }
@@ -145,8 +153,6 @@ final class L2Cache {
 
     private int read(MetadataFile file, long guestOffset) {
         int l1Index = l1Index(guestOffset);
-        long entryBytes = (long) wordsPerEntry * Long.BYTES;
-        long sliceBytes = entryBytes << sliceBits;
         long fileOffset = l1.tableOffset(l1Index) + sliceIndex(guestOffset) * sliceBytes;
         L2Slice slice = null;
         int result = -Errno.ENOMEM;
@@ -178,6 +184,7 @@ final class L2Cache {
             }
             table.setRelease(sliceIndex(guestOffset), slice);
             ring.add(slice);
+            memory.add(1, sliceBytes);
         }
         for (int i = 0; i < waiting.size(); i++) {
             waiting.get(i).wakeAllFromAnyThread();
@@ -185,14 +192,15 @@ final class L2Cache {
         waiting.clear();
     }
 
-    /** Forgets a slice if there are as many as there may be, and one can be found. */
+    /** Forgets slices while there are as many as there may be, here or in all caches together, and one can be found. */
     private void makeRoom() {
-        for (int tries = 2 * ring.size(); ring.size() >= sliceMax && tries > 0; tries--) {
+        for (int tries = 2 * ring.size(); isFull() && tries > 0; tries--) {
             hand = hand + 1 < ring.size() ? hand + 1 : 0;
             L2Slice slice = ring.get(hand);
             if (slice.isDropped || (slice.pinCount == 0 && !slice.isUsed)) {
                 ring.set(hand, ring.getLast());
                 ring.removeLast();
+                memory.add(-1, sliceBytes);
                 forget(slice);
             } else {
                 slice.isUsed = false;
@@ -200,10 +208,13 @@ final class L2Cache {
         }
     }
 
+    private boolean isFull() {
+        return ring.size() >= sliceMax || (ring.size() >= SLICES_MIN && memory.isFull());
+    }
+
     private void forget(L2Slice slice) {
         AtomicReferenceArray<@Nullable L2Slice> table = slices.get(slice.l1Index);
         if (!slice.isDropped && table != null) {
-            long sliceBytes = (long) slice.entryCount() * wordsPerEntry * Long.BYTES;
             int index = (int) ((slice.fileOffset & ((1L << clusterBits) - 1)) / sliceBytes);
             table.setRelease(index, null);
         }
@@ -223,11 +234,12 @@ final class L2Cache {
         }
     }
 
-    /** Forgets everything: the file may have changed. No request is under way. */
+    /** Forgets everything: the image is closed, or its file may have changed. No request is under way. */
     synchronized void clear() {
         for (int i = 0; i < slices.length(); i++) {
             slices.set(i, null);
         }
+        memory.add(-ring.size(), sliceBytes);
         ring.clear();
         hand = 0;
     }

@@ -27,22 +27,25 @@ final class L2TableCopy {
      * a failure leaves, the old table or the new one, says the same; the new one is a leak if it is not named.
      */
     int replace(int l1Index) {
+        // As it is: a full disk says so here, where nothing is in doubt, and not when the new entry is written.
+        int result = writeEntry(l1Index, image.l1.get(l1Index));
+        if (result < 0) {
+            return result;
+        }
         ClusterRun table = new ClusterRun();
-        int result = image.allocator.allocate(file, 1, table);
+        result = image.allocator.allocate(file, 1, table);
         if (result < 0) {
             return result;
         }
         long oldOffset = image.l1.tableOffset(l1Index);
-        if (oldOffset != 0) {
-            result = copy(oldOffset, table.cluster << clusterBits);
-            if (result == 0) {
-                result = file.flush();
-            }
-            if (result < 0) {
-                image.freed.add(table.cluster, 1, false);
-                return result;
-            }
-        } // An empty table needs nothing: a new cluster reads as zeroes.
+        result = fill(table.cluster << clusterBits, oldOffset);
+        if (result == 0 && oldOffset != 0) {
+            result = file.flush(); // An empty table is stable as it is: a new cluster reads as zeroes.
+        }
+        if (result < 0) {
+            image.freed.add(table.cluster, 1, false);
+            return result;
+        }
         image.metadata.add(table.cluster, 1);
         long entry = table.cluster << clusterBits | Qcow2Layout.OFLAG_COPIED;
         result = writeEntry(l1Index, entry);
@@ -58,14 +61,15 @@ final class L2TableCopy {
         return 0;
     }
 
-    private int copy(long sourceOffset, long targetOffset) {
+    /** Zeroes are written too, so that the file has space for entries before anything depends on one. */
+    private int fill(long targetOffset, long sourceOffset) {
         int bytes = 1 << clusterBits;
-        long buffer = NativeMemory.allocate(bytes);
+        long buffer = NativeMemory.allocateZeroed(bytes);
         if (buffer == 0) {
             return -Errno.ENOMEM;
         }
         try {
-            int result = file.read(sourceOffset, buffer, bytes);
+            int result = sourceOffset == 0 ? 0 : file.read(sourceOffset, buffer, bytes);
             return result == 0 ? file.write(targetOffset, buffer, bytes, false) : result;
         } finally {
             NativeMemory.free(buffer);

@@ -103,7 +103,9 @@ public final class Qcow2Driver implements BlockDriver {
         try {
             files.refreshSizes();
             Qcow2Opening.repairDirty(files, options);
+            Qcow2Image before = image;
             image = Qcow2Opening.load(files, options);
+            before.forgetTables();
             active = true;
         } catch (BlockOpenException e) {
             throw e;
@@ -130,6 +132,7 @@ public final class Qcow2Driver implements BlockDriver {
         if (active) {
             image.settle();
         }
+        image.forgetTables();
         files.close();
     }
 }

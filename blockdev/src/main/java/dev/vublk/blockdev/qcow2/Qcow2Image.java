@@ -84,6 +84,11 @@ final class Qcow2Image {
         writable.close();
     }
 
+    /** Lets go of the tables in memory: the image is closed, or another one takes its place. No request is under way. */
+    void forgetTables() {
+        cache.clear();
+    }
+
     /** Says once that the tables make no sense; later requests are told by their errno alone. */
     void corruptionSeen(long guestOffset) {
         if (corruptionSeen.compareAndSet(false, true)) {

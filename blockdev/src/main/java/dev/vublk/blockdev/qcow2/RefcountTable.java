@@ -257,10 +257,14 @@ final class RefcountTable implements AutoCloseable {
         RefcountEntries.set(address, order, indexInBlock(cluster), 1);
         int result = file.write(cluster << clusterBits, address, 1 << clusterBits, false);
         if (result == 0) {
+            // As it is: a full disk says so here, where nothing is in doubt.
+            result = writeTableEntry(file, block, 0, false);
+        }
+        if (result == 0) {
             result = file.flush(); // The file's new length too.
         }
         if (result == 0) {
-            result = writeTableEntry(file, block, cluster << clusterBits);
+            result = writeTableEntry(file, block, cluster << clusterBits, true);
             uncertain |= result < 0;
         }
         if (result == 0) {
@@ -271,7 +275,7 @@ final class RefcountTable implements AutoCloseable {
         return result;
     }
 
-    private int writeTableEntry(MetadataFile file, int block, long blockOffset) {
+    private int writeTableEntry(MetadataFile file, int block, long blockOffset, boolean stable) {
         // A whole sector, with its neighbours as they are.
         int perSector = 512 / Qcow2Layout.REFCOUNT_TABLE_ENTRY_BYTES;
         int first = block / perSector * perSector;
@@ -284,7 +288,7 @@ final class RefcountTable implements AutoCloseable {
                 long offset = first + i == block ? blockOffset : blockOffsets[first + i];
                 NativeMemory.putLong(buffer + 8L * i, Long.reverseBytes(offset));
             }
-            return file.write(tableOffset + 8L * first, buffer, 512, true);
+            return file.write(tableOffset + 8L * first, buffer, 512, stable);
         } finally {
             NativeMemory.free(buffer);
         }

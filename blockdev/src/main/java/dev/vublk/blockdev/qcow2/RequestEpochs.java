@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.blockdev.qcow2;
 
+import dev.vublk.blockdev.file.LoopQueue;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
+import java.util.ArrayList;
 import java.util.concurrent.CopyOnWriteArrayList;
 
 /**
@@ -15,6 +17,11 @@ import java.util.concurrent.CopyOnWriteArrayList;
 final class RequestEpochs {
     private volatile long epoch;
     private final CopyOnWriteArrayList<Counter> counters = new CopyOnWriteArrayList<>();
+
+    /** The loops of those who wait for requests to end, one for each of them; guarded by itself. */
+    private final ArrayList<LoopQueue> waiting = new ArrayList<>();
+
+    private volatile boolean anyWaiting;
 
     /** The requests of one loop. {@link #enter} and {@link #exit} on that loop only. */
     final class Counter {
@@ -44,6 +51,9 @@ final class RequestEpochs {
         /** The request that began in {@code begun} has ended. */
         void exit(long begun) {
             add(begun, -1);
+            if (anyWaiting) { // Asked after it is counted: pairs with awaitOver, which says so and then counts.
+                wakeWaiting();
+            }
         }
 
         private void add(long in, long delta) {
@@ -79,6 +89,33 @@ final class RequestEpochs {
     /** The epoch in which something is unlinked that was unlinked before this call. */
     long now() {
         return epoch;
+    }
+
+    /** Waits until what was unlinked in {@code unlinkedIn} is unused. The caller is in no request, and on its loop. */
+    void awaitOver(long unlinkedIn, LoopQueue queue) {
+        queue.get(); // Made on its own loop.
+        synchronized (waiting) {
+            waiting.add(queue);
+            anyWaiting = true;
+        }
+        try {
+            while (!isOver(unlinkedIn)) {
+                queue.get().await();
+            }
+        } finally {
+            synchronized (waiting) {
+                waiting.remove(queue);
+                anyWaiting = !waiting.isEmpty();
+            }
+        }
+    }
+
+    private void wakeWaiting() {
+        synchronized (waiting) {
+            for (LoopQueue queue : waiting) {
+                queue.get().wakeAllFromAnyThread();
+            }
+        }
     }
 
     /** Ends epochs as far as that is possible now; whether what was unlinked in {@code unlinkedIn} is unused. */

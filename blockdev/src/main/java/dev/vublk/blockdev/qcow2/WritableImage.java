@@ -30,8 +30,11 @@ final class WritableImage {
     /** Who changes the L1 table has it alone, and so has who begins to write. */
     private final RangeLock turn = new RangeLock();
 
+    /** Whoever frees clusters has this alone. */
+    private final RangeLock reapTurn = new RangeLock();
+
     private final AtomicBoolean reaping = new AtomicBoolean();
-    /** Of who is {@link #reaping}. */
+    /** Of who has the {@link #reapTurn}. */
     private final FreedRuns freedRuns = new FreedRuns();
 
     private final HeaderUpdate headerUpdate;
@@ -182,11 +185,42 @@ final class WritableImage {
         return result;
     }
 
+    /** Whether a request failed because the file has no room for it. */
+    static boolean isFull(int result) {
+        return result == -Errno.ENOSPC || result == -Errno.EDQUOT;
+    }
+
+    /**
+     * The file has no room for a request: makes room of everything that waits to be free, and of what is reserved. Worth another
+     * try then, whatever it says. Waits for all requests under way; the caller is in none of them, and holds nothing.
+     *
+     * @return 0, or a negative errno: nothing could be made stable, so there is no more room than before
+     */
+    int makeRoom(MetadataFile file, MetadataFile data) {
+        long now = epochs.now();
+        int result = barrier(file, data);
+        if (result == 0) {
+            epochs.awaitOver(now, file.queue());
+            free(file);
+            allocator.restart(file);
+        }
+        return result;
+    }
+
     /** Frees what may be freed; who comes while another one does it leaves it to that one. */
     private void reap(MetadataFile file) {
         if (!reaping.compareAndSet(false, true)) {
             return;
         }
+        try {
+            free(file);
+        } finally {
+            reaping.set(false);
+        }
+    }
+
+    private void free(MetadataFile file) {
+        RangeLock.Range range = reapTurn.acquire(file.queue(), 0, 1, true);
         try {
             do {
                 freedRuns.clear();
@@ -198,7 +232,7 @@ final class WritableImage {
                 }
             } while (freedRuns.isFull());
         } finally {
-            reaping.set(false);
+            reapTurn.release(range);
         }
     }
 

@@ -65,4 +65,35 @@ class L2CacheTest {
             assertThat(Crew.result(found)).isZero();
         }
     }
+
+    /** Each within its own bound, many caches would fill the heap. */
+    @Test
+    void shouldStayWithinWhatAllCachesHaveTogether() throws Exception {
+        Shell.assumeProgram("qemu-img");
+        Path image = directory.resolve("image.qcow2");
+        Shell.check("qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=4096", image.toString(), "1M");
+        Qcow2Header header =
+                Qcow2Header.decode(ByteBuffer.wrap(Files.readAllBytes(image)).limit(4096), "image");
+        MetadataFile file = VolatileFile.of(image, 1).blocking();
+        long[] entries = new long[TABLES];
+        Arrays.fill(entries, OLD_TABLE);
+        L1Table l1 = new L1Table(0, entries);
+        L2Memory memory = new L2Memory(1 << 20);
+        L2Cache first = new L2Cache(header, l1, 1L << 30, memory);
+        for (int i = 0; i < TABLES; i++) {
+            assertThat(first.load(file, i * first.tableEnd(0))).isZero();
+        }
+        assertThat(memory.usedBytes()).isBetween(1L << 19, (1L << 20) + 8192);
+        L2Cache second = new L2Cache(header, l1, 1L << 30, memory);
+
+        for (int i = 0; i < TABLES; i++) {
+            assertThat(second.load(file, i * second.tableEnd(0))).isZero();
+            assertThat(second.find(i * second.tableEnd(0))).isNotNull();
+        }
+
+        assertThat(memory.usedBytes()).isLessThan((1L << 20) + 32 * 8192);
+        first.clear();
+        second.clear();
+        assertThat(memory.usedBytes()).isZero();
+    }
 }

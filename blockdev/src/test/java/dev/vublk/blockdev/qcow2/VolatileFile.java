@@ -32,6 +32,7 @@ final class VolatileFile {
     private static final byte[] ZEROES = new byte[UNIT_BYTES];
 
     private byte[][] units = grown(new byte[0][], 1024);
+    private long usedUnits;
     private long sizeBytes;
     private final Map<Integer, List<Version>> unstable = new HashMap<>();
     private List<Size> unstableSizes = new ArrayList<>();
@@ -42,7 +43,7 @@ final class VolatileFile {
     /** Barriers of this class are left out: a planted fault. */
     private volatile String forgetsBarriersOf = "";
 
-    /** More bytes than this are refused with ENOSPC. */
+    /** Holes are not filled when the file would then take more bytes than this: ENOSPC. */
     private volatile long spaceMax = Long.MAX_VALUE;
 
     /** One in so many calls fails with EIO; 0 for none. */
@@ -145,6 +146,7 @@ final class VolatileFile {
         if (index >= units.length) {
             units = grown(units, index + 1);
         }
+        usedUnits += (isHole(content) ? 0 : 1) - (isHole(units[index]) ? 0 : 1);
         units[index] = content;
         unstable.computeIfAbsent(index, key -> new ArrayList<>()).add(new Version(content, applied++));
     }
@@ -177,8 +179,25 @@ final class VolatileFile {
         }
     }
 
-    private synchronized long usedBytes() {
-        return Arrays.stream(units).filter(unit -> !isHole(unit)).count() * UNIT_BYTES;
+    synchronized long usedBytes() {
+        return usedUnits * UNIT_BYTES;
+    }
+
+    /** How many bytes from an offset on find room, up to {@code length}: whole units. */
+    private synchronized int roomFor(long offset, int length) {
+        if (spaceMax == Long.MAX_VALUE) {
+            return length;
+        }
+        long room = spaceMax - usedBytes();
+        for (int done = 0; done < length; done += UNIT_BYTES) {
+            if (isHole(unit((int) ((offset + done) / UNIT_BYTES)))) {
+                room -= UNIT_BYTES;
+                if (room < 0) {
+                    return done;
+                }
+            }
+        }
+        return length;
     }
 
     private synchronized void read(long offset, byte[] target) {
@@ -340,8 +359,9 @@ final class VolatileFile {
         }
 
         private int put(long offset, byte[] bytes, boolean stable) {
-            if (spaceMax != Long.MAX_VALUE && usedBytes() + bytes.length > spaceMax) {
-                VolatileFile.this.write(offset, bytes, 0, bytes.length / 2 & -UNIT_BYTES);
+            int room = roomFor(offset, bytes.length);
+            if (room < bytes.length) {
+                VolatileFile.this.write(offset, bytes, 0, room);
                 return -Errno.ENOSPC;
             }
             int half = bytes.length / 2 & -UNIT_BYTES;

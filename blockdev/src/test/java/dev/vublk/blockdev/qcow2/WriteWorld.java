@@ -236,6 +236,11 @@ final class WriteWorld {
         }
     }
 
+    /** How many requests have failed since the last call. */
+    int takeFailures() {
+        return failures.getAndSet(0);
+    }
+
     void start(Crew crew, int loops, int coroutines, int steps) {
         for (int i = 0; i < loops; i++) {
             PlainLoop loop = PlainLoop.withoutRing();

@@ -51,6 +51,11 @@ final class FuzzIT {
     }
 
     @FuzzTest
+    void inflight(byte[] input) {
+        FuzzTargets.Inflight.fuzzerTestOneInput(input);
+    }
+
+    @FuzzTest
     void images(byte[] input) {
         FuzzTargets.Images.fuzzerTestOneInput(input);
     }

@@ -50,6 +50,15 @@ final class FuzzTargets {
         }
     }
 
+    /** In-flight regions that somebody writes in, of split and packed rings. */
+    public static final class Inflight {
+        private Inflight() {}
+
+        public static void fuzzerTestOneInput(byte[] input) {
+            DescriptorCount.around(() -> FuzzedInflight.run(input));
+        }
+    }
+
     /** Images, and the metadata of emulated zones. */
     public static final class Images {
         private Images() {}

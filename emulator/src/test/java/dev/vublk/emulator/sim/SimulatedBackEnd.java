@@ -28,7 +28,7 @@ final class SimulatedBackEnd {
     /** Guests choose. */
     private static final SessionOptions OPTIONS = SessionOptions.DEFAULT
             .without(OptionalFeature.POSTCOPY) // It has threads of its own.
-            .with(OptionalFeature.IN_ORDER, OptionalFeature.GET_VRING_BASE_INFLIGHT);
+            .with(OptionalFeature.IN_ORDER, OptionalFeature.GET_VRING_BASE_INFLIGHT, OptionalFeature.ACCESS_PLATFORM);
 
     private static final int IMMORTAL = -1;
 

@@ -145,7 +145,9 @@ final class SimulatedQueue implements AutoCloseable {
             guest.begin(request);
         }
         unpublished.clear();
+        checkRingLogged();
         ring.publish();
+        absorbRing();
         mayHaveToKick = true;
         if (world.chance(50)) {
             kickIfWanted();
@@ -176,6 +178,7 @@ final class SimulatedQueue implements AutoCloseable {
     }
 
     private void pollUsed() {
+        checkRingLogged();
         try {
             while (ring.pollUsed()) {
                 int head = ring.usedId();
@@ -219,7 +222,7 @@ final class SimulatedQueue implements AutoCloseable {
             sizes[i] = lengths.get(i);
             at = aligned && sizes[i] >= SectorData.BYTES ? at + 4095 & -4096 : at + world.random.nextInt(32);
             addresses[i] = at;
-            guestAddresses[i] = guest.toGuestAddress(at);
+            guestAddresses[i] = guest.deviceAddress(at);
             if (i < readableCount) {
                 HostMemory.copyIn(readable, done, at, sizes[i]);
                 done += sizes[i];
@@ -231,15 +234,21 @@ final class SimulatedQueue implements AutoCloseable {
         if (at > base + ARENA_BYTES) {
             throw new AssertionError("an arena is too small");
         }
+        checkRingLogged();
+        if (guest.hasIommu() && world.chance(4)) {
+            request.isRefused = true;
+            guestAddresses[world.random.nextInt(count - 1)] = SimulatedIommu.NOWHERE + world.random.nextInt(4096);
+        }
         int head;
         if (indirect) {
             for (int i = 0; i < count; i++) {
                 ring.putTableEntry(base, count, i, guestAddresses[i], sizes[i], i >= readableCount);
             }
-            head = ring.addIndirect(guest.toGuestAddress(base), count);
+            head = ring.addIndirect(guest.deviceAddress(base), count);
         } else {
             head = ring.add(guestAddresses, sizes, readableCount, count - readableCount);
         }
+        absorbRing();
         freeArenas.removeFirst();
         request.arena = arena;
         request.writableAddresses = Arrays.copyOfRange(addresses, readableCount, count);
@@ -289,13 +298,61 @@ final class SimulatedQueue implements AutoCloseable {
         return bytes;
     }
 
+    /** What the device has written into the ring is marked, where that is logged. */
+    void checkRingLogged() {
+        SimulatedLog log = guest.log();
+        if (log != null && guest.frontend().logsRings()) {
+            log.check(this, ring.usedAddress(), usedAreaBytes());
+            log.check(this, ring.descAddress(), sharedDescBytes());
+        }
+    }
+
+    /** What of the ring the driver has just written, where the device writes, too. */
+    private void absorbRing() {
+        SimulatedLog log = guest.log();
+        if (log != null) {
+            log.absorb(ring.descAddress(), sharedDescBytes());
+        }
+    }
+
+    private int usedAreaBytes() {
+        return guest.hasPackedRings() ? Integer.BYTES : 6 + 8 * ring.size();
+    }
+
+    /** Of a packed ring the device writes descriptors. */
+    private int sharedDescBytes() {
+        return guest.hasPackedRings() ? 16 * ring.size() : 0;
+    }
+
     private void complete(SimulatedRequest request, int usedBytes) {
         int done = 0;
         for (int i = 0; i < request.writableLengths.length; i++) {
             HostMemory.copyOut(request.writableAddresses[i], buffer, done, request.writableLengths[i]);
             done += request.writableLengths[i];
         }
+        if (request.isRefused) {
+            checkUntouched(request, done - 1);
+        }
+        checkLogged(request);
         guest.complete(this, request, buffer, usedBytes);
+    }
+
+    private void checkUntouched(SimulatedRequest request, int count) {
+        for (int i = 0; i < count; i++) {
+            if (buffer[i] != UNTOUCHED) {
+                throw world.fail(request + " has a buffer that the device may not touch, and was carried out");
+            }
+        }
+    }
+
+    /** What the device has written for the request: all that it may, or the status alone. */
+    private void checkLogged(SimulatedRequest request) {
+        SimulatedLog log = guest.log();
+        int last = request.writableLengths.length - 1;
+        for (int i = 0; log != null && i <= last; i++) {
+            int skipped = request.isRefused ? request.writableLengths[i] - (i == last ? 1 : 0) : 0;
+            log.check(request, request.writableAddresses[i] + skipped, request.writableLengths[i] - skipped);
+        }
     }
 
     static int dataSectorsMax() {

@@ -27,6 +27,9 @@ final class SimulatedRequest {
 
     int[] writableLengths = {};
 
+    /** One of its buffers lies behind an address that the guest's IOMMU does not know. */
+    boolean isRefused;
+
     long begunAt;
     long errorsBefore;
     /** Failed syncs before the process was started that was there when the request was made. */

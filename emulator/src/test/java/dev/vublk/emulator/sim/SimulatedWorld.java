@@ -27,6 +27,11 @@ final class SimulatedWorld {
     private final List<String> trace = new ArrayList<>();
     private final boolean tracing;
     private Runnable guest = () -> {};
+    private Runnable frontend = () -> {};
+
+    /** The front end is in the middle of something: it has one thread, and does nothing else. */
+    private boolean frontendIsBusy;
+
     private long nowNs;
     private long steps;
     private long eventCount;
@@ -57,6 +62,11 @@ final class SimulatedWorld {
 
     void guest(Runnable action) {
         guest = action;
+    }
+
+    /** What the front end does when it waits for nothing. */
+    void frontend(Runnable action) {
+        frontend = action;
     }
 
     long nowNs() {
@@ -150,6 +160,7 @@ final class SimulatedWorld {
     void takeSteps(int count) {
         for (int i = 0; i < count; i++) {
             takeStep();
+            letFrontendAct();
         }
     }
 
@@ -160,11 +171,21 @@ final class SimulatedWorld {
                 throw fail("waits for ever: " + what);
             }
             takeStep();
+            letFrontendAct();
         }
     }
 
-    /** Waits for a descriptor that somebody in this world makes ready. */
+    /** The front end waits for a descriptor that somebody in this world makes ready. */
     void awaitReady(int fd, int events) {
+        boolean wasBusy = frontendIsBusy;
+        frontendIsBusy = true;
         await("the back end answers", () -> Poll.await(fd, events, -1, 0) > 0);
+        frontendIsBusy = wasBusy;
+    }
+
+    private void letFrontendAct() {
+        if (!frontendIsBusy) {
+            frontend.run();
+        }
     }
 }

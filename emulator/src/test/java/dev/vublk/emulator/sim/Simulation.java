@@ -5,8 +5,6 @@ import dev.vublk.blockdev.BlockOptions.CacheMode;
 import dev.vublk.blockdev.file.SimulatedFileDriver;
 import dev.vublk.emulator.sim.SimulatedDisk.Abilities;
 import dev.vublk.emulator.sim.SimulatedDisk.Faults;
-import dev.vublk.vhostuser.frontend.FrontendMemory;
-import dev.vublk.vhostuser.memory.HostMemory;
 import java.io.IOException;
 import java.util.List;
 
@@ -18,6 +16,7 @@ final class Simulation implements AutoCloseable {
     private final DiskModel model;
     private final SimulatedDisk disk;
     private final SimulatedGuest guest;
+    private final SimulatedFrontend frontend;
     private final CacheMode cacheMode;
     private final int sectors;
     private final int directBytes;
@@ -28,9 +27,8 @@ final class Simulation implements AutoCloseable {
     private final int callsMax;
     private SimulatedBackEnd backEnd;
 
-    /** @param memory the guest's, of {@link SimulatedGuest#MEMORY_BYTES}; cleared first */
-    Simulation(long seed, boolean tracing, FrontendMemory memory) {
-        HostMemory.fill(memory.hostAddress(), memory.sizeBytes(), (byte) 0);
+    /** @param memory the guest's; cleared first */
+    Simulation(long seed, boolean tracing, SimulatedMemory memory) {
         world = new SimulatedWorld(seed, tracing);
         sectors = 8 * world.between(4, 32);
         cacheMode = oneOf(CacheMode.WRITEBACK, CacheMode.NONE, CacheMode.WRITETHROUGH, CacheMode.DIRECTSYNC);
@@ -52,8 +50,10 @@ final class Simulation implements AutoCloseable {
         int unitBytes = cacheMode.direct() ? Math.max(directBytes, memoryBytes) : SectorData.BYTES;
         disk = new SimulatedDisk(world, model, sectors, abilities, faults, unitBytes / SectorData.BYTES);
         guest = new SimulatedGuest(world, model, disk, memory, sectors, world.between(1, QUEUES_MAX));
+        frontend = guest.frontend();
         backEnd = newBackEnd();
         world.guest(guest::act);
+        world.frontend(frontend::act);
     }
 
     @SafeVarargs
@@ -75,7 +75,7 @@ final class Simulation implements AutoCloseable {
     /** Throws {@link SimulationFailure} when something happens that must not. Returns how many requests ended. */
     long run() {
         try {
-            guest.connect(backEnd);
+            connect();
             for (int left = world.between(2, 8); left > 0; left--) {
                 world.takeSteps(world.random.nextInt(400));
                 somethingHappens();
@@ -84,7 +84,8 @@ final class Simulation implements AutoCloseable {
             guest.drain();
             model.checkContent(disk.content());
             guest.checkNoErrorSignal();
-            guest.disconnect();
+            frontend.checkAtEnd();
+            frontend.disconnect();
             world.await("the session ends", () -> !backEnd.isServing());
             backEnd.close();
             return guest.completed();
@@ -93,39 +94,56 @@ final class Simulation implements AutoCloseable {
         }
     }
 
+    private void connect() throws IOException {
+        frontend.connect(backEnd);
+        guest.makesRequests(true);
+    }
+
     private void somethingHappens() throws IOException {
+        if (frontend.hasIommu() && world.chance(50)) {
+            trace("pages taken back");
+            frontend.invalidate();
+        } else if (frontend.log() != null && world.chance(60)) {
+            trace("migration");
+            frontend.migrate();
+        } else {
+            somethingElseHappens();
+        }
+    }
+
+    private void somethingElseHappens() throws IOException {
         int choice = world.random.nextInt(100);
         if (choice < 25) {
-            boolean moves = guest.leavesUnfinished() && world.chance(50);
+            boolean moves = frontend.leavesUnfinished() && world.chance(50);
             trace(moves ? "move" : "stop and start");
             if (moves) {
                 move();
             } else {
-                guest.stopAndStart();
+                frontend.stopAndStart();
             }
         } else if (choice < 35) {
             trace("disable and enable");
-            guest.disableAndEnable();
+            frontend.disableAndEnable();
         } else if (choice < 45) {
             trace("new call descriptor");
-            guest.replaceCallFd();
+            frontend.replaceCallFd();
         } else if (choice < 52) {
             trace("new memory table");
-            guest.replaceMemory();
+            frontend.replaceMemory();
         } else if (choice < 62) {
             trace("write cache");
-            guest.changeWriteCache();
+            frontend.changeWriteCache();
         } else if (choice < 75) {
             trace("connection lost");
-            guest.disconnect();
+            frontend.disconnect();
             world.await("the session ends", () -> !backEnd.isServing());
-            guest.connect(backEnd);
+            connect();
         } else if (choice < 80) {
             trace("quiet");
             guest.drain();
             model.checkContent(disk.content());
             guest.makesRequests(true);
-        } else if (guest.tracksInflight() && world.chance(60)) {
+        } else if (frontend.tracksInflight() && world.chance(60)) {
             trace("process killed");
             killProcess();
         } else {
@@ -140,7 +158,7 @@ final class Simulation implements AutoCloseable {
         guest.checkNoErrorSignal();
         world.guest(() -> {});
         backEnd.cutOff();
-        guest.disconnect();
+        frontend.disconnect();
         backEnd.close();
         guest.reset();
         if (powerCut) {
@@ -152,24 +170,25 @@ final class Simulation implements AutoCloseable {
         backEnd = newBackEnd();
         guest.onNewProcess();
         world.guest(guest::act);
-        guest.connect(backEnd);
+        connect();
     }
 
     /** The guest goes on with another process, which finds in the in-flight region what the first one left there. */
     private void move() throws IOException {
         guest.checkNoErrorSignal();
-        guest.stopAll();
-        guest.disconnect();
+        frontend.stopAll();
+        frontend.disconnect();
         world.await("the session ends", () -> !backEnd.isServing());
         backEnd.close();
         backEnd = newBackEnd();
         guest.onNewProcess();
-        guest.connect(backEnd);
+        connect();
     }
 
     /** The process ends in the middle of anything; the guest runs on, and so does the next process with what was in flight. */
     private void killProcess() throws IOException {
         guest.checkNoErrorSignal();
+        frontend.onDying();
         if (world.chance(80)) {
             backEnd.dieAfter(world.between(1, 60));
             for (int left = 300; left > 0 && !backEnd.isDead(); left--) {
@@ -185,7 +204,7 @@ final class Simulation implements AutoCloseable {
                 backEnd.dieAfter(world.between(1, 40));
             }
             try {
-                guest.connect(backEnd);
+                connect();
             } catch (IOException e) {
                 if (!backEnd.isDead()) {
                     throw e;
@@ -199,9 +218,9 @@ final class Simulation implements AutoCloseable {
     private void bury() {
         backEnd.die();
         world.guest(() -> {});
-        guest.disconnect();
+        frontend.disconnect();
         backEnd.close();
-        guest.onKilled();
+        frontend.onKilled();
     }
 
     private void trace(String what) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.emulator.sim;
 
-import dev.vublk.vhostuser.frontend.FrontendMemory;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -13,7 +12,7 @@ import org.apache.logging.log4j.core.config.Configurator;
  * fails; many go on until so many have failed.
  */
 public final class VublkSim implements AutoCloseable {
-    private final FrontendMemory memory;
+    private final SimulatedMemory memory;
 
     /** How a seed ended: how many requests it carried out, or why it failed. */
     record Outcome(long seed, long requests, String failure, List<String> trace) {
@@ -28,9 +27,9 @@ public final class VublkSim implements AutoCloseable {
     }
 
     VublkSim() throws IOException {
-        memory = FrontendMemory.create(SimulatedGuest.GUEST_ADDRESS, SimulatedGuest.MEMORY_BYTES);
+        memory = new SimulatedMemory();
         // A simulated disk fails all the time; what matters is said by the simulation.
-        Configurator.setRootLevel(Level.OFF);
+        Configurator.setRootLevel(Boolean.getBoolean("sim.log") ? Level.WARN : Level.OFF);
     }
 
     Outcome run(long seed, boolean tracing) {

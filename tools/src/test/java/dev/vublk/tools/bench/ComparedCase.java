@@ -19,7 +19,10 @@ record ComparedCase(ComparedDisk disk, Workload workload, int blockBytes, int qu
         EXT4,
         EXT4_CACHED,
         IOTHREADS,
-        IOTHREADS_TMPFS;
+        IOTHREADS_TMPFS,
+        QCOW2,
+        QCOW2_EXT4,
+        QCOW2_NEW;
 
         /** Whether vublk runs a second time, with two IOThreads. */
         boolean hasTwoIoThreads() {
@@ -48,18 +51,22 @@ record ComparedCase(ComparedDisk disk, Workload workload, int blockBytes, int qu
                     addDepths(cases, ComparedDisk.TMPFS, Workload.WRITE, HUGE, 1, 8);
                 }
                 case EXT4 -> {
-                    addDepths(cases, ComparedDisk.EXT4, Workload.RANDREAD, SMALL, 1, 8, 32, 64);
-                    addDepths(cases, ComparedDisk.EXT4, Workload.RANDWRITE, SMALL, 1, 8, 32, 64);
+                    addSmall(cases, ComparedDisk.EXT4);
                     addDepths(cases, ComparedDisk.EXT4, Workload.READ, HUGE, 8);
                 }
                 case EXT4_CACHED -> {
-                    addDepths(cases, ComparedDisk.EXT4_CACHED, Workload.RANDREAD, SMALL, 1, 8, 32, 64);
-                    addDepths(cases, ComparedDisk.EXT4_CACHED, Workload.RANDWRITE, SMALL, 1, 8, 32, 64);
+                    addSmall(cases, ComparedDisk.EXT4_CACHED);
                     addDepths(cases, ComparedDisk.EXT4_CACHED, Workload.READ, LARGE, 1, 16);
                     addDepths(cases, ComparedDisk.EXT4_CACHED, Workload.WRITE, LARGE, 1, 16);
                 }
                 case IOTHREADS -> addQueues(cases, ComparedDisk.NULL);
                 case IOTHREADS_TMPFS -> addQueues(cases, ComparedDisk.TMPFS);
+                case QCOW2 -> addSmall(cases, ComparedDisk.QCOW2);
+                case QCOW2_EXT4 -> addSmall(cases, ComparedDisk.QCOW2_EXT4);
+                case QCOW2_NEW -> {
+                    addDepths(cases, ComparedDisk.QCOW2_NEW, Workload.RANDWRITE, SMALL, 1, 8, 32, 64);
+                    addDepths(cases, ComparedDisk.QCOW2_NEW, Workload.WRITE, LARGE, 8);
+                }
             }
             return cases;
         }
@@ -71,6 +78,11 @@ record ComparedCase(ComparedDisk disk, Workload workload, int blockBytes, int qu
             cases.add(new ComparedCase(disk, Workload.RANDREAD, SMALL, 1, 64, event));
             cases.add(new ComparedCase(disk, Workload.RANDREAD, SMALL, 4, 16, event));
         }
+    }
+
+    private static void addSmall(List<ComparedCase> cases, ComparedDisk disk) {
+        addDepths(cases, disk, Workload.RANDREAD, SMALL, 1, 8, 32, 64);
+        addDepths(cases, disk, Workload.RANDWRITE, SMALL, 1, 8, 32, 64);
     }
 
     private static void addDepths(

@@ -10,7 +10,12 @@ enum ComparedDisk {
     NULL("null"),
     TMPFS("tmpfs"),
     EXT4("file, O_DIRECT"),
-    EXT4_CACHED("file, page cache");
+    EXT4_CACHED("file, page cache"),
+    /** All clusters are allocated; each back end has an image of its own, with the same content. */
+    QCOW2("qcow2, clusters of 64k, allocated, tmpfs"),
+    QCOW2_EXT4("qcow2, clusters of 64k, allocated, O_DIRECT"),
+    /** Every measurement has an empty image. */
+    QCOW2_NEW("qcow2, clusters of 64k, first writes, tmpfs");
 
     private static final int QUEUES = 4;
 
@@ -18,6 +23,19 @@ enum ComparedDisk {
 
     ComparedDisk(String label) {
         this.label = label;
+    }
+
+    boolean isQcow2() {
+        return this == QCOW2 || this == QCOW2_EXT4 || this == QCOW2_NEW;
+    }
+
+    boolean isOnDisk() {
+        return this == EXT4 || this == EXT4_CACHED || this == QCOW2_EXT4;
+    }
+
+    /** The image of one back end. */
+    Path image(Path image, String server) {
+        return isQcow2() ? image.resolveSibling(image.getFileName() + "." + server) : image;
     }
 
     /** {@code vublk export}, polling 32 us at most, as it does unless told otherwise. */
@@ -34,7 +52,7 @@ enum ComparedDisk {
                 String.valueOf(ioThreads),
                 "--locking",
                 "off"));
-        if (this == EXT4) {
+        if (isOnDisk() && this != EXT4_CACHED) {
             command.addAll(List.of("--cache", "none"));
         }
         return command;
@@ -47,28 +65,45 @@ enum ComparedDisk {
      * @param uring for the page cache: whether that is io_uring instead of threads
      */
     List<String> qemuStorageDaemon(Path image, Path socket, boolean uring) {
-        String blockdev = switch (this) {
-            case NULL -> "driver=null-co,node-name=disk,size=1073741824,read-zeroes=off";
-            case TMPFS, EXT4 -> file(image) + ",aio=native,cache.direct=on";
-            case EXT4_CACHED -> file(image) + (uring ? ",aio=io_uring" : ",aio=threads");
-        };
-        return List.of(
-                "qemu-storage-daemon",
-                "--object",
-                "iothread,id=iothread0",
-                "--blockdev",
-                blockdev,
+        List<String> command = new ArrayList<>(List.of("qemu-storage-daemon", "--object", "iothread,id=iothread0"));
+        addToDaemon(command, image, socket, "", uring);
+        return command;
+    }
+
+    private void addToDaemon(List<String> command, Path image, Path socket, String suffix, boolean uring) {
+        String node = "disk" + suffix;
+        if (this == NULL) {
+            command.addAll(List.of("--blockdev", "driver=null-co,node-name=disk,size=1073741824,read-zeroes=off"));
+        } else {
+            String how =
+                    this == EXT4_CACHED ? ",aio=" + (uring ? "io_uring" : "threads") : ",aio=native,cache.direct=on";
+            String file = (isQcow2() ? "file" + suffix : node) + ",filename=" + image + how;
+            command.addAll(List.of("--blockdev", "driver=file,locking=off,node-name=" + file));
+        }
+        if (isQcow2()) {
+            command.addAll(List.of("--blockdev", "driver=qcow2,node-name=" + node + ",file=file" + suffix));
+        }
+        command.addAll(List.of(
                 "--export",
-                "type=vhost-user-blk,id=export,node-name=disk,addr.type=unix,addr.path=" + socket
-                        + ",writable=on,num-queues=" + QUEUES + ",iothread=iothread0");
+                "type=vhost-user-blk,id=export" + suffix + ",node-name=" + node + ",addr.type=unix,addr.path=" + socket
+                        + ",writable=on,num-queues=" + QUEUES + ",iothread=iothread0"));
     }
 
-    private static String file(Path image) {
-        return "driver=file,node-name=disk,filename=" + image + ",locking=off";
-    }
-
-    /** Whether its file is on a disk. */
-    boolean isOnDisk() {
-        return this == EXT4 || this == EXT4_CACHED;
+    /** Either back end with several disks, on one IOThread. */
+    List<String> command(boolean vublk, Path launcher, List<Path> images, List<Path> sockets) {
+        List<String> command = new ArrayList<>();
+        if (vublk) {
+            command.addAll(List.of(launcher.toString(), "export", "--queues", String.valueOf(QUEUES)));
+        } else {
+            command.addAll(List.of("qemu-storage-daemon", "--object", "iothread,id=iothread0"));
+        }
+        for (int i = 0; i < images.size(); i++) {
+            if (vublk) {
+                command.addAll(List.of("--disk", "image=" + images.get(i) + ",socket=" + sockets.get(i)));
+            } else {
+                addToDaemon(command, images.get(i), sockets.get(i), String.valueOf(i), false);
+            }
+        }
+        return command;
     }
 }

@@ -46,8 +46,19 @@ final class ComparedServer implements AutoCloseable {
         throw new IOException(name + " does not listen after " + START_S + " s");
     }
 
+    /** The same process, seen by another of its sockets. */
+    ComparedServer at(Path otherSocket) {
+        return new ComparedServer(name, otherSocket, process);
+    }
+
     long pid() {
         return process.pid();
+    }
+
+    /** Ends it at once: what it still has to do with its images is of no use. */
+    void kill() {
+        process.destroyForcibly();
+        process.onExit().completeOnTimeout(process, END_S, TimeUnit.SECONDS).join();
     }
 
     @Override

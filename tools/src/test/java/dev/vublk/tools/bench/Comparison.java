@@ -33,7 +33,7 @@ import picocli.CommandLine.Option;
         description = "vublk beside qemu-storage-daemon: the same disks, the same load, in turn within each round.")
 public final class Comparison implements Callable<Integer> {
     private static final int IMAGE_MIB = 512;
-    private static final String VUBLK = "vublk";
+    static final String VUBLK = "vublk";
     private static final String VUBLK_2 = "vublk-2-iothreads";
     private static final String QSD = "qsd";
     private static final String QSD_URING = "qsd-io_uring";
@@ -59,7 +59,8 @@ public final class Comparison implements Callable<Integer> {
     @Option(
             names = "--directory",
             paramLabel = "DIR",
-            description = "Where the files of groups ext4 and ext4_cached are made, on a disk (default /var/tmp).")
+            description =
+                    "Where the files of the groups with ext4 in their name are made, on a disk (default /var/tmp).")
     private Path diskDirectory = Path.of("/var/tmp");
 
     @Option(
@@ -132,6 +133,10 @@ public final class Comparison implements Callable<Integer> {
     private void compare(ComparedCase.Group group, Report report) throws Exception {
         List<ComparedCase> cases = group.cases();
         ComparedDisk disk = cases.getFirst().disk();
+        if (disk == ComparedDisk.QCOW2_NEW) {
+            compareNew(group, cases, disk, report);
+            return;
+        }
         Path directory = Files.createTempDirectory("vublk-compare");
         Path image = disk.isOnDisk()
                 ? Files.createTempFile(diskDirectory, "vublk-compare", ".img")
@@ -141,8 +146,18 @@ public final class Comparison implements Callable<Integer> {
                 Machine.fill(image, IMAGE_MIB);
                 output(List.of("sync", image.toString()));
             }
+            if (disk.isQcow2()) {
+                for (String name : names(group, disk)) {
+                    String copy = disk.image(image, name).toString();
+                    output(List.of("qemu-img", "convert", "-f", "raw", "-O", "qcow2", image.toString(), copy));
+                    output(List.of("sync", copy));
+                }
+            }
             compare(group, cases, disk, directory, image, report);
         } finally {
+            for (String name : names(group, disk)) {
+                Files.deleteIfExists(disk.image(image, name));
+            }
             Files.deleteIfExists(image);
             Machine.deleteTree(directory);
         }
@@ -162,7 +177,8 @@ public final class Comparison implements Callable<Integer> {
             for (String name : names) {
                 if (!name.equals(FIO)) {
                     Path socket = directory.resolve(name + ".sock");
-                    servers.add(ComparedServer.start(name, directory, socket, command(name, disk, image, socket)));
+                    servers.add(ComparedServer.start(
+                            name, directory, socket, command(name, disk, disk.image(image, name), socket)));
                 }
             }
             // Only that everything is compiled, on both sides, and every page of the image has been touched.
@@ -199,24 +215,59 @@ public final class Comparison implements Callable<Integer> {
         }
     }
 
+    /** Each measurement writes an image in which nothing is allocated: one process has all of them, so that it is warm. */
+    private void compareNew(ComparedCase.Group group, List<ComparedCase> cases, ComparedDisk disk, Report report)
+            throws Exception {
+        List<String> names = names(group, disk);
+        Path directory = Files.createTempDirectory(Path.of("/dev/shm"), "vublk-compare");
+        List<NewImages> images = new ArrayList<>();
+        try {
+            for (String name : names) {
+                images.add(NewImages.start(name, directory, disk, 1 + rounds * cases.size()));
+            }
+            for (NewImages each : images) {
+                new Bench(cases.getFirst()
+                                .options(each.next())
+                                .ioDepth(32)
+                                .timeSeconds(3)
+                                .build())
+                        .run(progress -> {});
+            }
+            for (int round = 0; round < rounds; round++) {
+                for (ComparedCase each : cases) {
+                    for (int i = 0; i < names.size(); i++) {
+                        measure(each, images.get((i + round) % names.size()).next(), group, report);
+                    }
+                }
+            }
+            write(group, cases, names, images.stream().map(NewImages::next).toList(), report);
+        } finally {
+            images.forEach(NewImages::close);
+            Machine.deleteTree(directory);
+        }
+    }
+
     private static List<String> names(ComparedCase.Group group, ComparedDisk disk) {
         if (group.hasTwoIoThreads()) {
             return List.of(VUBLK, VUBLK_2, QSD);
         }
         return switch (disk) {
-            case NULL, TMPFS -> List.of(VUBLK, QSD);
+            case NULL, TMPFS, QCOW2, QCOW2_EXT4, QCOW2_NEW -> List.of(VUBLK, QSD);
             case EXT4 -> List.of(VUBLK, QSD, FIO);
             case EXT4_CACHED -> List.of(VUBLK, QSD, QSD_URING);
         };
     }
 
     private static List<String> command(String name, ComparedDisk disk, Path image, Path socket) {
-        Path launcher = Path.of(System.getProperty("vublk.launcher", "scripts/vublk"));
         return switch (name) {
-            case VUBLK -> disk.vublk(launcher, image, socket, 1);
-            case VUBLK_2 -> disk.vublk(launcher, image, socket, 2);
+            case VUBLK -> disk.vublk(launcher(), image, socket, 1);
+            case VUBLK_2 -> disk.vublk(launcher(), image, socket, 2);
             default -> disk.qemuStorageDaemon(image, socket, name.equals(QSD_URING));
         };
+    }
+
+    static Path launcher() {
+        return Path.of(System.getProperty("vublk.launcher", "scripts/vublk"));
     }
 
     private static ComparedServer named(String name, List<ComparedServer> servers) {
@@ -308,7 +359,7 @@ public final class Comparison implements Callable<Integer> {
                 key(group, each, server.name, "syscalls"), rate / load.join().iops());
     }
 
-    private static String output(List<String> command) throws IOException, InterruptedException {
+    static String output(List<String> command) throws IOException, InterruptedException {
         Process process = new ProcessBuilder(command).start();
         process.getOutputStream().close();
         String text = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);

@@ -24,6 +24,7 @@ public final class BackendMessages implements AutoCloseable {
     private final int passedFd;
     private ByteBuffer payload = Wire.empty();
     private boolean needsReply;
+    private boolean open = true;
 
     private BackendMessages(int fd, int passedFd) {
         this.fd = fd;
@@ -109,7 +110,10 @@ public final class BackendMessages implements AutoCloseable {
 
     @Override
     public void close() {
-        FileDescriptor.close(fd);
-        FileDescriptor.close(passedFd);
+        if (open) {
+            open = false;
+            FileDescriptor.close(fd);
+            FileDescriptor.close(passedFd);
+        }
     }
 }

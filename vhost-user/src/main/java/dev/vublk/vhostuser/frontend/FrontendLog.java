@@ -66,6 +66,13 @@ public final class FrontendLog implements AutoCloseable {
         return pages;
     }
 
+    /** Whether a page is marked; one beyond the log is not. */
+    public boolean isMarked(long page) {
+        long index = page / Byte.SIZE;
+        return index < region.sizeBytes()
+                && (HostMemory.getByte(mapAddress + region.mmapOffsetBytes() + index) >>> page % Byte.SIZE & 1) != 0;
+    }
+
     /** Forgets all marks. */
     public void clear() {
         HostMemory.fill(mapAddress, mapBytes, (byte) 0);

@@ -18,8 +18,8 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Every ring has one question at most, so there is never more to ask than rings have room for; a newer one takes the place of an
  * older. The messages of a question go out together and are acknowledged one by one: a front end sends the update, if there is one,
- * before it acknowledges. So what is still missing then is refused. Where no acknowledgements were negotiated, nothing is ever
- * known to be refused, and a question waits for updates.
+ * before it acknowledges. So what is still missing then is refused. Where no acknowledgements were negotiated, or none will come
+ * because the channel is gone, nothing is known to be refused, and a question waits for updates or another channel.
  */
 final class IotlbMisses implements AutoCloseable {
     private final Iotlb iotlb;
@@ -28,6 +28,9 @@ final class IotlbMisses implements AutoCloseable {
     private final BitSet unasked = new BitSet();
     private @Nullable BackendRequestChannel channel;
     private boolean asking;
+    /** The front end has closed its end of the channel, or says there what nobody understands. */
+    private boolean gone;
+
     private boolean failureTold;
     private long count;
 
@@ -52,6 +55,7 @@ final class IotlbMisses implements AutoCloseable {
     void useChannel(@Nullable BackendRequestChannel newChannel) {
         closeChannel();
         channel = newChannel;
+        gone = false;
         for (int ring = 0; ring < questions.length; ring++) {
             unasked.set(ring, questions[ring] != null);
         }
@@ -99,12 +103,13 @@ final class IotlbMisses implements AutoCloseable {
             unasked.set(ring, questions[ring] != null); // Replaced meanwhile: whatever came of it, once more.
             return;
         }
-        if (told && !isAcknowledged()) {
+        if (present != null && (!told || !isAcknowledged())) {
+            gone = !told; // A front end that leaves refuses nothing: whoever comes next is asked again.
             onUpdate();
             return;
         }
         // What was lost since (invalidated, forgotten) may have been there: then the ring looks again, and asks again.
-        boolean certain = !told || iotlb.losses() == lossesBefore;
+        boolean certain = present == null || iotlb.losses() == lossesBefore;
         answer(ring, question, certain ? missing(question.misses) : new long[0]);
     }
 
@@ -152,9 +157,9 @@ final class IotlbMisses implements AutoCloseable {
         }
     }
 
-    /** The front end has told a translation. Without acknowledgements that may be all that somebody waits for. */
+    /** The front end has told a translation. Without acknowledgements that is all that somebody waits for. */
     void onUpdate() {
-        if (isAcknowledged()) {
+        if (isAcknowledged() && !gone) {
             return;
         }
         for (int ring = 0; ring < questions.length; ring++) {

@@ -94,6 +94,7 @@ final class PackedVirtqueue extends Virtqueue {
         if (block != null && !isBroken()) {
             hideUnpublished(block.faults());
         }
+        logPredecessor();
     }
 
     private PackedInflight recover(InflightBlock block, PackedRingBase told) {
@@ -409,6 +410,12 @@ final class PackedVirtqueue extends Virtqueue {
             slotsSinceSignal = 0;
         }
         return notify;
+    }
+
+    @Override
+    void logAllOfRing() {
+        logRing(ring, (long) DESC_BYTES * size);
+        logRing(deviceEvent, Integer.BYTES);
     }
 
     /** Section 2.8.10. A wish of reserved kind, or of one that was not negotiated, is one for every interrupt. */

@@ -68,6 +68,7 @@ final class SplitVirtqueue extends Virtqueue {
         // Front ends that reconnect say different things; what was taken is what was used and what is in flight.
         availIdx = inflight == null ? setup.base() : usedIdx + inflight.recoveredCount();
         availSeen = availIdx;
+        logPredecessor();
     }
 
     private SplitInflight recover(InflightBlock block) {
@@ -290,6 +291,11 @@ final class SplitVirtqueue extends Virtqueue {
             logUsed(used, USED_RING, (long) USED_ELEM_BYTES * (count - untilEnd));
         }
         logUsed(used, USED_IDX, Short.BYTES);
+    }
+
+    @Override
+    void logAllOfRing() {
+        logUsed(used, 0, VirtqueueLayout.usedBytes(size));
     }
 
     private boolean interruptsWanted() {

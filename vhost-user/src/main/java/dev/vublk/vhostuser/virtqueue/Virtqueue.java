@@ -46,6 +46,10 @@ public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
 
     private GuestMemory memory;
     private @Nullable QueueLog log;
+
+    /** The ring was in use before: a predecessor may have been killed between writing to it and logging that. */
+    private boolean owesLog;
+
     private boolean broken;
     private String brokenReason = "";
 
@@ -55,6 +59,7 @@ public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
         memory = setup.memory();
         ringMemory = memory;
         log = setup.log();
+        owesLog = setup.startNow();
         Iotlb shared = setup.iotlb();
         iotlb = shared == null ? null : new QueueIotlb(shared, chainLengthMax);
     }
@@ -105,7 +110,19 @@ public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
     /** Logs what is written from now on elsewhere than before, or no more (null). */
     public final void logTo(@Nullable QueueLog newLog) {
         log = newLog;
+        logPredecessor();
     }
+
+    /** Once there is a log: marks all that a predecessor may have written to the ring. */
+    final void logPredecessor() {
+        if (owesLog && log != null) {
+            owesLog = false;
+            logAllOfRing();
+        }
+    }
+
+    /** Logs everything in the ring that a device writes. */
+    abstract void logAllOfRing();
 
     /** Whether whoever writes to guest memory must tell of it by {@link #logWritten}. */
     public final boolean isLogging() {

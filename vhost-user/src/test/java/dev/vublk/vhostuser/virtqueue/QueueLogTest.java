@@ -42,6 +42,10 @@ final class QueueLogTest {
     private SplitVirtqueue device = newDevice(true);
 
     private SplitVirtqueue newDevice(boolean eventIdx) {
+        return newDevice(eventIdx, false);
+    }
+
+    private SplitVirtqueue newDevice(boolean eventIdx, boolean startNow) {
         driver = new SplitDriverVirtqueue(memory.hostAddress(GUEST), SIZE, eventIdx);
         long ring = memory.hostAddress(GUEST);
         return new SplitVirtqueue(new VirtqueueSetup(
@@ -55,7 +59,7 @@ final class QueueLogTest {
                 -1,
                 -1,
                 -1,
-                false,
+                startNow,
                 memory.snapshot(),
                 null,
                 null,
@@ -104,6 +108,17 @@ final class QueueLogTest {
         serve(1);
         device.publishUsed();
         assertThat(seen.pages()).containsExactly(INDEX_PAGE, FIRST_HALF);
+    }
+
+    /** Whoever served it before may have been killed between writing the used index and marking its page. */
+    @Test
+    void shouldMarkAllOfARingThatWasInUseBefore() {
+        device = newDevice(true, true);
+        device.logTo(log(USED_GUEST_ADDRESS, -1));
+        assertThat(seen.pages()).containsExactly(INDEX_PAGE, FIRST_HALF, SECOND_HALF, EVENT_PAGE);
+        seen.clear();
+        device.logTo(log(USED_GUEST_ADDRESS, -1));
+        assertThat(seen.pages()).as("once is enough").isEmpty();
     }
 
     @Test
