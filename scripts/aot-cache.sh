@@ -8,7 +8,8 @@ usage() {
 usage: aot-cache.sh
 
 Runs vublk for a few seconds on disks that it makes for itself, and keeps the classes that the virtual machine has loaded
-and linked in vublk.aot, and those of a conversion in vublk-convert.aot, beside the directory of the jars, where the launcher finds it. Classes
+and linked in vublk.aot, those of short commands in vublk-tools.aot, and those that compress and write JSON besides in
+vublk-codecs.aot, beside the directory of the jars, where the launcher finds it. Classes
 of Java 5 cannot be kept: libraries that have them are copied to "updated" there, in the format of Java 8. Run it again after an
 update of vublk or of the JDK: what does not fit is ignored.
 
@@ -42,7 +43,7 @@ clean_up() {
 trap clean_up EXIT
 
 java_home=$("$here/find-jdk.sh" --jre) || exit 1
-rm -rf "$cache" "$updated"
+rm -rf "$cache" "${cache%/*}/vublk-convert.aot" "$updated"
 "$java_home/bin/java" -cp "$lib/*" dev.vublk.tools.aot.OldClasses "$lib" "$scratch/updated" >"$scratch/out" 2>&1 \
   || fail "libraries cannot be copied: $(tail -1 "$scratch/out")"
 mv "$scratch/updated" "$updated"
@@ -71,12 +72,13 @@ server=''
 mv "$scratch/vublk.aot" "$cache"
 echo "$cache"
 
-cache=${cache%/*}/vublk-convert.aot
-rm -f "$cache"
-dd if=/dev/urandom of="$scratch/disk.img" bs=1M count=16 conv=notrunc 2>/dev/null
-"$here/vublk" convert -f raw -O qcow2 "$scratch/disk.img" "$scratch/disk.qcow2"
-VUBLK_JAVA_OPTS="${VUBLK_JAVA_OPTS:-} -XX:AOTCacheOutput=$scratch/vublk-convert.aot" "$here/vublk" convert \
-  -c -O qcow2 "$scratch/disk.qcow2" "$scratch/packed.qcow2" >"$scratch/out" 2>&1 || fail "vublk failed: $(tail -1 "$scratch/out")"
-[ -s "$scratch/vublk-convert.aot" ] || fail "this JDK has made no cache: $(tail -1 "$scratch/out")"
-mv "$scratch/vublk-convert.aot" "$cache"
-echo "$cache"
+for name in tools codecs; do
+  cache=${cache%/*}/vublk-$name.aot
+  rm -f "$cache"
+  mkdir "$scratch/$name"
+  VUBLK_MAIN=dev.vublk.tools.aot.TrainingRun VUBLK_JAVA_OPTS="${VUBLK_JAVA_OPTS:-} -XX:AOTCacheOutput=$scratch/vublk-$name.aot" \
+    "$here/vublk" "$name" "$scratch/$name" >"$scratch/out" 2>&1 || fail "vublk failed: $(tail -1 "$scratch/out")"
+  [ -s "$scratch/vublk-$name.aot" ] || fail "this JDK has made no cache: $(tail -1 "$scratch/out")"
+  mv "$scratch/vublk-$name.aot" "$cache"
+  echo "$cache"
+done

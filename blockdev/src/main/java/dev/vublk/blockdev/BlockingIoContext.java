@@ -12,8 +12,6 @@ import org.jspecify.annotations.Nullable;
  * requests in flight.
  */
 public final class BlockingIoContext implements IoContext {
-    private static final Logger LOG = LogManager.getLogger(BlockingIoContext.class);
-
     @Override
     public @Nullable IoRing ring() {
         return null;
@@ -24,7 +22,7 @@ public final class BlockingIoContext implements IoContext {
         try {
             return call.run();
         } catch (RuntimeException e) {
-            LOG.error("a blocking call failed", e);
+            Log.LOGGER.error("a blocking call failed", e);
             return -Errno.EIO;
         }
     }
@@ -76,5 +74,10 @@ public final class BlockingIoContext implements IoContext {
             woken = true;
             notifyAll();
         }
+    }
+
+    /** Loaded when there is something to tell: a tool that is over at once does not wait for it. */
+    private static final class Log {
+        static final Logger LOGGER = LogManager.getLogger(BlockingIoContext.class);
     }
 }

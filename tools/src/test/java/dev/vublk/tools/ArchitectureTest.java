@@ -53,7 +53,7 @@ class ArchitectureTest {
     @ArchTest
     static final ArchRule ONE_FILE_KNOWS_THE_LINKER = noClasses()
             .that()
-            .doNotHaveFullyQualifiedName("dev.vublk.emulator.linux.Syscall")
+            .doNotHaveFullyQualifiedName("dev.vublk.blockdev.linux.NativeFunction")
             .should()
             .dependOnClassesThat()
             .haveFullyQualifiedName("java.lang.foreign.Linker");

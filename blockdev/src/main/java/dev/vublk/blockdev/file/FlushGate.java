@@ -16,8 +16,6 @@ import org.apache.logging.log4j.Logger;
  * served by the next one together.
  */
 public final class FlushGate {
-    private static final Logger LOG = LogManager.getLogger(FlushGate.class);
-
     private final String image;
 
     // All guarded by this; nobody waits for a flush while holding the monitor.
@@ -98,10 +96,15 @@ public final class FlushGate {
     synchronized void fail(int negativeErrno) {
         if (failure == 0) {
             failure = negativeErrno;
-            LOG.error(
+            Log.LOGGER.error(
                     "{}: writing back to the disk failed (errno {}); data may be lost and every flush fails from now on",
                     image,
                     -negativeErrno);
         }
+    }
+
+    /** Loaded when there is something to tell: a tool that is over at once does not wait for it. */
+    private static final class Log {
+        static final Logger LOGGER = LogManager.getLogger(FlushGate.class);
     }
 }

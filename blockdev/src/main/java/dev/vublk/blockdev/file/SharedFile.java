@@ -19,8 +19,6 @@ import org.jspecify.annotations.Nullable;
  * without agreeing on the moment.
  */
 final class SharedFile {
-    private static final Logger LOG = LogManager.getLogger(SharedFile.class);
-
     final int fd;
     final BlockOptions options;
     final FileGeometry geometry;
@@ -125,7 +123,7 @@ final class SharedFile {
     void rememberNoSecureErase() {
         if (canSecureErase) {
             canSecureErase = false;
-            LOG.warn(
+            Log.LOGGER.warn(
                     "{}: the device cannot erase; secure erase overwrites with zeroes, which on flash may leave old copies",
                     options.image());
         }
@@ -146,7 +144,8 @@ final class SharedFile {
         try {
             grown.growTo(2 * fileBytes); // further than needed, so that this happens a few times only
         } catch (IOException e) {
-            LOG.debug("{}: the grown file cannot be mapped, system calls do: {}", options.image(), e.getMessage());
+            Log.LOGGER.debug(
+                    "{}: the grown file cannot be mapped, system calls do: {}", options.image(), e.getMessage());
         }
     }
 
@@ -161,5 +160,10 @@ final class SharedFile {
             mapping.close();
         }
         PosixFile.close(fd);
+    }
+
+    /** Loaded when there is something to tell: a tool that is over at once does not wait for it. */
+    private static final class Log {
+        static final Logger LOGGER = LogManager.getLogger(SharedFile.class);
     }
 }

@@ -18,7 +18,7 @@ public final class BlockDeviceIoctl {
     public static long sizeBytes(int fd) {
         long value = NativeMemory.allocateZeroed(Long.BYTES);
         try {
-            long result = LibC.check(LibC.INSTANCE.ioctl(fd, BLKGETSIZE64, value));
+            long result = LibC.ioctl(fd, BLKGETSIZE64, value);
             return result < 0 ? result : NativeMemory.getLong(value);
         } finally {
             NativeMemory.free(value);
@@ -49,13 +49,13 @@ public final class BlockDeviceIoctl {
     public static int onRange(int fd, int request, long offsetBytes, long lengthBytes, long scratchAddress) {
         NativeMemory.putLong(scratchAddress, offsetBytes);
         NativeMemory.putLong(scratchAddress + 8, lengthBytes);
-        return (int) LibC.check(LibC.INSTANCE.ioctl(fd, request, scratchAddress));
+        return LibC.ioctl(fd, request, scratchAddress);
     }
 
     private static int intValue(int fd, long request) {
         long value = NativeMemory.allocateZeroed(Long.BYTES);
         try {
-            long result = LibC.check(LibC.INSTANCE.ioctl(fd, request, value));
+            long result = LibC.ioctl(fd, request, value);
             return result < 0 ? (int) result : NativeMemory.getInt(value);
         } finally {
             NativeMemory.free(value);

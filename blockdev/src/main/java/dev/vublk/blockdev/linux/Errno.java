@@ -30,7 +30,7 @@ public final class Errno {
 
     /** The C library's words for a negative errno, for one line of an error message. */
     public static String describe(int negativeErrno) {
-        return LibC.INSTANCE.strerror(-negativeErrno);
+        return LibC.strerror(-negativeErrno);
     }
 
     /** Whether a negative errno says that the operation does not exist here, rather than that it went wrong. */

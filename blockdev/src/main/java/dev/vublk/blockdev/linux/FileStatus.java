@@ -78,8 +78,7 @@ public record FileStatus(
     private static FileStatus statx(int directoryFd, String path, int flags) throws IOException {
         long buffer = NativeMemory.allocateZeroed(STRUCT_STATX_BYTES);
         try {
-            int result = (int) LibC.check(
-                    LibC.INSTANCE.statx(directoryFd, path, flags, STATX_BASIC_STATS | STATX_DIOALIGN, buffer));
+            int result = LibC.statx(directoryFd, path, flags, STATX_BASIC_STATS | STATX_DIOALIGN, buffer);
             if (result < 0) {
                 throw new IOException(Errno.describe(result));
             }

@@ -41,7 +41,7 @@ public final class NativeMemory {
 
     /** A new block of unspecified content, page-aligned; 0 when there is no memory. */
     public static long allocate(long lengthBytes) {
-        return LibC.INSTANCE.aligned_alloc(PAGE_BYTES, (lengthBytes + PAGE_BYTES - 1) & -PAGE_BYTES);
+        return LibC.aligned_alloc(PAGE_BYTES, (lengthBytes + PAGE_BYTES - 1) & -PAGE_BYTES);
     }
 
     /** A new zeroed block; throws {@link OutOfMemoryError} when there is no memory. For setup code. */
@@ -55,7 +55,7 @@ public final class NativeMemory {
     }
 
     public static void free(long address) {
-        LibC.INSTANCE.free(address);
+        LibC.free(address);
     }
 
     public static void copy(long sourceAddress, long targetAddress, long lengthBytes) {

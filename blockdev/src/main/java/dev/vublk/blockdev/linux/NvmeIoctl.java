@@ -34,7 +34,7 @@ public final class NvmeIoctl {
         long command = NativeMemory.allocateZeroed(COMMAND_BYTES);
         try {
             encodeHealthLog(command, address);
-            int result = (int) LibC.check(LibC.INSTANCE.ioctl(fd, NVME_IOCTL_ADMIN_CMD, command));
+            int result = LibC.ioctl(fd, NVME_IOCTL_ADMIN_CMD, command);
             return result > 0 ? -Errno.EIO : result; // what is positive is a status of the device
         } finally {
             NativeMemory.free(command);

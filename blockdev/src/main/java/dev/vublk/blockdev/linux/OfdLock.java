@@ -24,7 +24,7 @@ public final class OfdLock {
     public static int lockShared(int fd, long offsetBytes) {
         long flock = flock(F_RDLCK, offsetBytes);
         try {
-            return (int) LibC.check(LibC.INSTANCE.fcntl(fd, F_OFD_SETLK, flock));
+            return LibC.fcntl(fd, F_OFD_SETLK, flock);
         } finally {
             NativeMemory.free(flock);
         }
@@ -35,7 +35,7 @@ public final class OfdLock {
         long flock = flock(F_UNLCK, offsetBytes);
         NativeMemory.putLong(flock + L_LEN, count);
         try {
-            return (int) LibC.check(LibC.INSTANCE.fcntl(fd, F_OFD_SETLK, flock));
+            return LibC.fcntl(fd, F_OFD_SETLK, flock);
         } finally {
             NativeMemory.free(flock);
         }
@@ -45,7 +45,7 @@ public final class OfdLock {
     public static int hasConflict(int fd, long offsetBytes) {
         long flock = flock(F_WRLCK, offsetBytes);
         try {
-            int result = (int) LibC.check(LibC.INSTANCE.fcntl(fd, F_OFD_GETLK, flock));
+            int result = LibC.fcntl(fd, F_OFD_GETLK, flock);
             return result < 0 ? result : NativeMemory.getShort(flock + L_TYPE) == F_UNLCK ? 0 : 1;
         } finally {
             NativeMemory.free(flock);

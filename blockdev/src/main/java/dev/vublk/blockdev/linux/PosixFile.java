@@ -39,46 +39,46 @@ public final class PosixFile {
     private PosixFile() {}
 
     public static int open(String path, int flags) {
-        return (int) LibC.check(LibC.INSTANCE.open(path, flags | O_CLOEXEC, 0));
+        return LibC.open(path, flags | O_CLOEXEC, 0);
     }
 
     public static void close(int fd) {
-        LibC.INSTANCE.close(fd);
+        LibC.close(fd);
     }
 
     public static int read(int fd, long address, int lengthBytes, long offsetBytes) {
-        return (int) LibC.check(LibC.INSTANCE.pread(fd, address, lengthBytes, offsetBytes));
+        return (int) LibC.pread(fd, address, lengthBytes, offsetBytes);
     }
 
     public static int write(int fd, long address, int lengthBytes, long offsetBytes) {
-        return (int) LibC.check(LibC.INSTANCE.pwrite(fd, address, lengthBytes, offsetBytes));
+        return (int) LibC.pwrite(fd, address, lengthBytes, offsetBytes);
     }
 
     public static int readv(int fd, long iovAddress, int iovCount, long offsetBytes, int rwFlags) {
-        return (int) LibC.check(LibC.INSTANCE.preadv2(fd, iovAddress, iovCount, offsetBytes, rwFlags));
+        return (int) LibC.preadv2(fd, iovAddress, iovCount, offsetBytes, rwFlags);
     }
 
     public static int writev(int fd, long iovAddress, int iovCount, long offsetBytes, int rwFlags) {
-        return (int) LibC.check(LibC.INSTANCE.pwritev2(fd, iovAddress, iovCount, offsetBytes, rwFlags));
+        return (int) LibC.pwritev2(fd, iovAddress, iovCount, offsetBytes, rwFlags);
     }
 
     public static int fdatasync(int fd) {
-        return (int) LibC.check(LibC.INSTANCE.fdatasync(fd));
+        return LibC.fdatasync(fd);
     }
 
     public static int fsync(int fd) {
-        return (int) LibC.check(LibC.INSTANCE.fsync(fd));
+        return LibC.fsync(fd);
     }
 
     public static int fallocate(int fd, int mode, long offsetBytes, long lengthBytes) {
-        return (int) LibC.check(LibC.INSTANCE.fallocate(fd, mode, offsetBytes, lengthBytes));
+        return LibC.fallocate(fd, mode, offsetBytes, lengthBytes);
     }
 
     /** The magic number of the file system that an open file is on. */
     public static long fileSystemType(int fd) {
         long buffer = NativeMemory.allocateZeroed(STATFS_BYTES);
         try {
-            int result = (int) LibC.check(LibC.INSTANCE.fstatfs(fd, buffer));
+            int result = LibC.fstatfs(fd, buffer);
             return result < 0 ? result : NativeMemory.getLong(buffer);
         } finally {
             NativeMemory.free(buffer);
@@ -88,7 +88,7 @@ public final class PosixFile {
     /** Maps the beginning of a file, shared; what lies behind the file's end must not be touched. An address or an errno. */
     public static long map(int fd, long lengthBytes, boolean writable) {
         int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
-        return LibC.check(LibC.INSTANCE.mmap(null, lengthBytes, protection, MAP_SHARED, fd, 0));
+        return LibC.mmap(0, lengthBytes, protection, MAP_SHARED, fd, 0);
     }
 
     /**
@@ -96,20 +96,20 @@ public final class PosixFile {
      * word, when this process may not write the file.
      */
     public static int mincore(long address, long lengthBytes, long vectorAddress) {
-        return (int) LibC.check(LibC.INSTANCE.mincore(address, lengthBytes, vectorAddress));
+        return LibC.mincore(address, lengthBytes, vectorAddress);
     }
 
     /** Nobody may touch the range any more: a later access ends the process. */
     public static void unmap(long address, long lengthBytes) {
-        LibC.INSTANCE.munmap(address, lengthBytes);
+        LibC.munmap(address, lengthBytes);
     }
 
     public static int ftruncate(int fd, long lengthBytes) {
-        return (int) LibC.check(LibC.INSTANCE.ftruncate(fd, lengthBytes));
+        return LibC.ftruncate(fd, lengthBytes);
     }
 
     /** {@code lseek(2)}: an offset, or a negative errno, {@code -ENXIO} where there is nothing any more. */
     public static long seek(int fd, long offsetBytes, int whence) {
-        return LibC.check(LibC.INSTANCE.lseek(fd, offsetBytes, whence));
+        return LibC.lseek(fd, offsetBytes, whence);
     }
 }

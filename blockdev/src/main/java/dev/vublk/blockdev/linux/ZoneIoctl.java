@@ -54,7 +54,7 @@ public final class ZoneIoctl {
     public static long zoneBytes(int fd) {
         long value = NativeMemory.allocateZeroed(Long.BYTES);
         try {
-            long result = LibC.check(LibC.INSTANCE.ioctl(fd, BLKGETZONESZ, value));
+            long result = LibC.ioctl(fd, BLKGETZONESZ, value);
             return result < 0 ? result : Integer.toUnsignedLong(NativeMemory.getInt(value)) * SECTOR_BYTES;
         } finally {
             NativeMemory.free(value);
@@ -67,7 +67,7 @@ public final class ZoneIoctl {
         try {
             NativeMemory.putLong(range, offsetBytes / SECTOR_BYTES);
             NativeMemory.putLong(range + 8, lengthBytes / SECTOR_BYTES);
-            return (int) LibC.check(LibC.INSTANCE.ioctl(fd, request, range));
+            return LibC.ioctl(fd, request, range);
         } finally {
             NativeMemory.free(range);
         }
@@ -78,7 +78,7 @@ public final class ZoneIoctl {
         NativeMemory.putLong(address, offsetBytes / SECTOR_BYTES);
         NativeMemory.putInt(address + NR_ZONES, zonesMax);
         NativeMemory.putInt(address + FLAGS, 0);
-        int result = (int) LibC.check(LibC.INSTANCE.ioctl(fd, BLKREPORTZONE, address));
+        int result = LibC.ioctl(fd, BLKREPORTZONE, address);
         if (result < 0) {
             return result;
         }

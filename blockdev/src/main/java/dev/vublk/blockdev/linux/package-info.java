@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** System calls of this module through jnr-ffi: negative errno out, no policy. */
+/** System calls of this module, by one handle for all of them: negative errno out, no policy. */
 @NullMarked
 package dev.vublk.blockdev.linux;
 

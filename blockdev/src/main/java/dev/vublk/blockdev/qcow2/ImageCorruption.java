@@ -11,8 +11,6 @@ import org.apache.logging.log4j.Logger;
  * Thread-safe.
  */
 final class ImageCorruption {
-    private static final Logger LOG = LogManager.getLogger(ImageCorruption.class);
-
     private final String image;
     private final HeaderUpdate header;
     private final AtomicBoolean found = new AtomicBoolean();
@@ -30,12 +28,17 @@ final class ImageCorruption {
     int found(MetadataFile file, String what) {
         if (found.compareAndSet(false, true)) {
             int result = header.incompatible(file, Qcow2Layout.INCOMPATIBLE_CORRUPT, 0);
-            LOG.error(
+            Log.LOGGER.error(
                     "{}: the image is corrupt: {}; no more writes until it is repaired by vublk check --repair{}",
                     image,
                     what,
                     result == 0 ? "" : " (the header could not be marked: " + Errno.describe(result) + ")");
         }
         return -Errno.EIO;
+    }
+
+    /** Loaded when there is something to tell: a tool that is over at once does not wait for it. */
+    private static final class Log {
+        static final Logger LOGGER = LogManager.getLogger(ImageCorruption.class);
     }
 }

@@ -17,8 +17,6 @@ import org.jspecify.annotations.Nullable;
  * whole when somebody else may have changed the file. Thread-safe.
  */
 final class Qcow2Image {
-    private static final Logger LOG = LogManager.getLogger(Qcow2Image.class);
-
     final ContainerFile file;
     /** Where the guest's data is: the file itself, or the external data file. */
     final ContainerFile data;
@@ -78,7 +76,7 @@ final class Qcow2Image {
             int result = writable.settle(
                     new ChannelMetadataFile(fileChannel, context), new ChannelMetadataFile(dataChannel, context));
             if (result < 0) {
-                LOG.error("{}: could not be closed cleanly: {}", file.path(), Errno.describe(result));
+                Log.LOGGER.error("{}: could not be closed cleanly: {}", file.path(), Errno.describe(result));
             }
         }
         writable.close();
@@ -92,11 +90,16 @@ final class Qcow2Image {
     /** Says once that the tables make no sense; later requests are told by their errno alone. */
     void corruptionSeen(long guestOffset) {
         if (corruptionSeen.compareAndSet(false, true)) {
-            LOG.error(
+            Log.LOGGER.error(
                     "{}: the image is corrupt: its tables make no sense at offset {} of the disk; requests there fail"
                             + " (vublk check tells more)",
                     file.path(),
                     guestOffset);
         }
+    }
+
+    /** Loaded when there is something to tell: a tool that is over at once does not wait for it. */
+    private static final class Log {
+        static final Logger LOGGER = LogManager.getLogger(Qcow2Image.class);
     }
 }

@@ -26,8 +26,6 @@ import org.jspecify.annotations.Nullable;
  * thread.
  */
 final class Qcow2Opening {
-    private static final Logger LOG = LogManager.getLogger(Qcow2Opening.class);
-
     /** Longer chains are a mistake or an attack; each image takes descriptors and memory. Arbitrary. */
     private static final int CHAIN_MAX = 200;
 
@@ -159,7 +157,7 @@ final class Qcow2Opening {
                     + ", which is not supported; raw and qcow2 are");
         }
         ImageType type = probed == ImageFormat.QCOW2 ? ImageType.QCOW2 : ImageType.RAW;
-        LOG.warn(
+        Log.LOGGER.warn(
                 "{}: does not say of which format its backing file is; it looks like {} (qemu-img rebase -u -F names one)",
                 options.image(),
                 type == ImageType.RAW ? "raw" : "qcow2");
@@ -216,7 +214,7 @@ final class Qcow2Opening {
         if (options.readOnly() || !readHeader(files.file()).isDirty()) {
             return;
         }
-        LOG.warn("{}: was not closed cleanly: its refcounts are made right", options.image());
+        Log.LOGGER.warn("{}: was not closed cleanly: its refcounts are made right", options.image());
         // A descriptor without O_DIRECT, and without locks: those of the container hold.
         int fd = PosixFile.open(options.image(), PosixFile.O_RDWR);
         if (fd < 0) {
@@ -285,5 +283,10 @@ final class Qcow2Opening {
 
     private BlockOpenException refused(String why) {
         return new BlockOpenException(options.image() + ": qcow2: " + why);
+    }
+
+    /** Loaded when there is something to tell: a tool that is over at once does not wait for it. */
+    private static final class Log {
+        static final Logger LOGGER = LogManager.getLogger(Qcow2Opening.class);
     }
 }

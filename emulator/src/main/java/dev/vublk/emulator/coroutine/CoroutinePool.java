@@ -3,6 +3,7 @@ package dev.vublk.emulator.coroutine;
 
 import static java.util.Objects.requireNonNull;
 
+import dev.vublk.emulator.trace.FlightRecording;
 import dev.vublk.emulator.trace.PoolRefillEvent;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
@@ -129,7 +130,7 @@ public final class CoroutinePool implements CoroutineSource {
         }
         current = batch;
         POOLED.setOpaque(this, pooled + batch.count());
-        if (PoolRefillEvent.isOn()) {
+        if (FlightRecording.isOn() && PoolRefillEvent.isOn()) {
             PoolRefillEvent.record(batch.count(), 0);
         }
         return true;
@@ -142,7 +143,7 @@ public final class CoroutinePool implements CoroutineSource {
             return false;
         }
         addNew();
-        if (PoolRefillEvent.isOn()) {
+        if (FlightRecording.isOn() && PoolRefillEvent.isOn()) {
             PoolRefillEvent.record(0, 1);
         }
         return true;

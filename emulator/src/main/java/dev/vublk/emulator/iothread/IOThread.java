@@ -6,6 +6,7 @@ import dev.vublk.emulator.coroutine.CoroutineSource;
 import dev.vublk.emulator.linux.CpuAffinity;
 import dev.vublk.emulator.linux.EpollPoller;
 import dev.vublk.emulator.linux.PollPoller;
+import dev.vublk.emulator.trace.FlightRecording;
 import dev.vublk.emulator.trace.PollModeEvent;
 import dev.vublk.emulator.worker.WorkerClient;
 import dev.vublk.emulator.worker.WorkerPool;
@@ -287,7 +288,7 @@ public final class IOThread extends PassLoop implements AutoCloseable {
             if (poller.expectsRequests()) {
                 poller.begin(); // Before answers are published: the driver's next request follows on their heels.
             }
-            if (poller.pollNs() != pollNsBefore && PollModeEvent.isOn()) {
+            if (poller.pollNs() != pollNsBefore && FlightRecording.isOn() && PollModeEvent.isOn()) {
                 PollModeEvent.record(name(), poller.pollNs(), poller.count());
             }
         }

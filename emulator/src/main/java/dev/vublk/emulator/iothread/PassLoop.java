@@ -6,6 +6,7 @@ import dev.vublk.emulator.coroutine.Coroutine;
 import dev.vublk.emulator.coroutine.CoroutineLoop;
 import dev.vublk.emulator.coroutine.CoroutineSource;
 import dev.vublk.emulator.trace.CoroutineSwitchesEvent;
+import dev.vublk.emulator.trace.FlightRecording;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import org.apache.logging.log4j.LogManager;
@@ -244,7 +245,7 @@ public abstract class PassLoop implements CoroutineLoop {
             return;
         }
         watchdog.ran("resumed coroutines");
-        if (CoroutineSwitchesEvent.isOn()) {
+        if (FlightRecording.isOn() && CoroutineSwitchesEvent.isOn()) {
             CoroutineSwitchesEvent.record(name, resumable.size());
         }
         // Those that are woken meanwhile wait for the next pass, so that a pass is bounded.

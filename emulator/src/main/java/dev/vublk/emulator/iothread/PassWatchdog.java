@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.emulator.iothread;
 
+import dev.vublk.emulator.trace.FlightRecording;
 import dev.vublk.emulator.trace.SlowPassEvent;
 import java.util.StringJoiner;
 import org.jspecify.annotations.Nullable;
@@ -63,7 +64,7 @@ final class PassWatchdog {
     @SuppressWarnings("NonAtomicVolatileUpdate") // Written by this loop only.
     private void onSlowPass() {
         slowPasses++;
-        if (SlowPassEvent.isOn()) {
+        if (FlightRecording.isOn() && SlowPassEvent.isOn()) {
             SlowPassEvent.record(loopName, names(), endNs - beginNs);
         }
     }

@@ -5,7 +5,6 @@ import jdk.jfr.Category;
 import jdk.jfr.Enabled;
 import jdk.jfr.Event;
 import jdk.jfr.EventType;
-import jdk.jfr.FlightRecorder;
 import jdk.jfr.Label;
 import jdk.jfr.Name;
 import jdk.jfr.StackTrace;
@@ -25,9 +24,9 @@ public final class WorkerSpawnEvent extends Event {
 
     private WorkerSpawnEvent() {}
 
-    /** Whether somebody records these events; nearly free when no recording runs. */
+    /** Whether somebody records these events; ask {@link FlightRecording#isOn} first. */
     public static boolean isOn() {
-        return FlightRecorder.isInitialized() && Type.TYPE.isEnabled();
+        return Type.TYPE.isEnabled();
     }
 
     /** Records one; ask {@link #isOn} first. */
@@ -38,7 +37,7 @@ public final class WorkerSpawnEvent extends Event {
         event.commit();
     }
 
-    /** Registered with the recorder on first use, not when the program starts. */
+    /** Registered with the recorder when first asked for. */
     private static final class Type {
         static final EventType TYPE = EventType.getEventType(WorkerSpawnEvent.class);
     }

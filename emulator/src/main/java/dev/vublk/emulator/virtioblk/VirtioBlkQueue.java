@@ -4,6 +4,7 @@ package dev.vublk.emulator.virtioblk;
 import dev.vublk.emulator.iothread.PassEndListener;
 import dev.vublk.emulator.iothread.PassLoop;
 import dev.vublk.emulator.iothread.PolledItem;
+import dev.vublk.emulator.trace.FlightRecording;
 import dev.vublk.emulator.trace.RequestEvent;
 import dev.vublk.vhostuser.linux.EventFd;
 import dev.vublk.vhostuser.memory.GuestMemory;
@@ -395,7 +396,7 @@ final class VirtioBlkQueue extends PolledItem implements PassEndListener {
     /** May suspend. However the request ends, it is no longer in flight afterwards: a stop must not wait for ever. */
     private void runRequest(VirtioBlkRequest request) {
         try {
-            if (RequestEvent.isOn()) {
+            if (FlightRecording.isOn() && RequestEvent.isOn()) {
                 carryOutTraced(request);
             } else {
                 carryOut(request);

@@ -3,6 +3,7 @@ package dev.vublk.emulator.worker;
 
 import static java.util.Objects.requireNonNull;
 
+import dev.vublk.emulator.trace.FlightRecording;
 import dev.vublk.emulator.trace.WorkerSpawnEvent;
 import org.jspecify.annotations.Nullable;
 
@@ -45,7 +46,7 @@ final class Worker implements Runnable {
     @Override
     public void run() {
         pool.onStarted(requestedNs);
-        if (WorkerSpawnEvent.isOn()) {
+        if (FlightRecording.isOn() && WorkerSpawnEvent.isOn()) {
             WorkerSpawnEvent.record(Thread.currentThread().getName(), System.nanoTime() - requestedNs);
         }
         try {

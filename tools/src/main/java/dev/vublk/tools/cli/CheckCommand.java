@@ -16,11 +16,8 @@ import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Parameters;
-import picocli.CommandLine.Spec;
 
 /** {@code vublk check}: looks for damage in a qcow2 image, and repairs it when asked to. */
 @Command(
@@ -41,9 +38,8 @@ final class CheckCommand implements Callable<Integer> {
     private static final int LEAKING = 3;
     private static final int NOTHING_TO_CHECK = 63;
 
-    @Spec
-    @SuppressWarnings("NullAway.Init") // Set by picocli.
-    private CommandSpec spec;
+    @Mixin
+    private final CommandOutput output = new CommandOutput();
 
     @Parameters(paramLabel = "IMAGE", description = "Image file or block device.")
     private String image = "";
@@ -75,16 +71,26 @@ final class CheckCommand implements Callable<Integer> {
     @Mixin
     private final ReportOptions report = new ReportOptions();
 
-    private CheckCommand() {}
+    CheckCommand() {}
+
+    /** The options, for arguments that picocli need not read. */
+    PlainArguments plain() {
+        PlainArguments plain = new PlainArguments(1, 1, text -> image = text)
+                .value(text -> type = DiskDefaults.oneOf(ImageType.class, text), "-f", "--format")
+                .value(text -> repair = DiskDefaults.oneOf(Qcow2Repair.Mode.class, text), "-r", "--repair")
+                .flag(() -> quiet = true, "-q", "--quiet")
+                .flag(() -> forceShare = true, "-U", "--force-share");
+        return report.addTo(plain);
+    }
 
     @Override
     public Integer call() throws IOException {
         if (repair != null && forceShare) {
-            throw new ParameterException(spec.commandLine(), "--force-share: an image in use cannot be repaired");
+            throw output.wrongUsage("--force-share: an image in use cannot be repaired", null);
         }
         try (OfflineFile file = OfflineFile.open(image, repair != null, forceShare)) {
             if (ImageFiles.type(file, type) != ImageType.QCOW2) {
-                spec.commandLine().getErr().println("vublk: " + image + ": is raw: there is nothing to check");
+                output.err().println("vublk: " + image + ": is raw: there is nothing to check");
                 return NOTHING_TO_CHECK;
             }
             return check(file);
@@ -92,10 +98,10 @@ final class CheckCommand implements Callable<Integer> {
     }
 
     private int check(OfflineFile file) throws IOException {
-        PrintWriter err = spec.commandLine().getErr();
+        PrintWriter err = output.err();
         Qcow2CheckResult result =
                 repair == null ? Qcow2Check.run(file, err::println) : Qcow2Repair.run(file, repair, err::println);
-        PrintWriter out = spec.commandLine().getOut();
+        PrintWriter out = output.out();
         if (report.isJson()) {
             ReportOptions.print(asMap(result), out);
         } else if (!quiet) {

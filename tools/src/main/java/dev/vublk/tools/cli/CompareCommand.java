@@ -10,10 +10,9 @@ import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.function.LongConsumer;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
-import picocli.CommandLine.Spec;
 
 /** {@code vublk compare}: tells whether two disks read the same. */
 @Command(
@@ -31,9 +30,8 @@ final class CompareCommand implements Callable<Integer> {
     static final int CANNOT_OPEN = 2;
     private static final int CANNOT_READ = 4;
 
-    @Spec
-    @SuppressWarnings("NullAway.Init") // Set by picocli.
-    private CommandSpec spec;
+    @Mixin
+    private final CommandOutput output = new CommandOutput();
 
     @Parameters(index = "0", paramLabel = "IMAGE1", description = "Image file or block device.")
     private String first = "";
@@ -75,7 +73,26 @@ final class CompareCommand implements Callable<Integer> {
             description = "Read images that are in use.")
     private boolean forceShare;
 
-    private CompareCommand() {}
+    CompareCommand() {}
+
+    /** The options, for arguments that picocli need not read. */
+    PlainArguments plain() {
+        return new PlainArguments(2, 2, this::addImage)
+                .value(text -> firstType = DiskDefaults.oneOf(ImageType.class, text), "-f")
+                .value(text -> secondType = DiskDefaults.oneOf(ImageType.class, text), "-F")
+                .flag(() -> strict = true, "-s", "--strict")
+                .flag(() -> showsProgress = true, "-p", "--progress")
+                .flag(() -> quiet = true, "-q", "--quiet")
+                .flag(() -> forceShare = true, "-U", "--force-share");
+    }
+
+    private void addImage(String image) {
+        if (first.isEmpty()) {
+            first = image;
+        } else {
+            second = image;
+        }
+    }
 
     @Override
     public Integer call() {
@@ -94,13 +111,13 @@ final class CompareCommand implements Callable<Integer> {
             return failed(e, CANNOT_READ);
         } finally {
             if (showsProgress) {
-                spec.commandLine().getErr().println();
+                output.err().println();
             }
         }
     }
 
     private LongConsumer progress(long[] sizeBytes) {
-        PrintWriter err = spec.commandLine().getErr();
+        PrintWriter err = output.err();
         int[] shown = {-1};
         return done -> {
             int percent = (int) (done * 100.0 / sizeBytes[0]);
@@ -113,7 +130,7 @@ final class CompareCommand implements Callable<Integer> {
     }
 
     private int failed(IOException failure, int status) {
-        spec.commandLine().getErr().println("vublk: " + VublkCommand.describe(failure));
+        output.err().println("vublk: " + VublkCommand.describe(failure));
         return status;
     }
 
@@ -125,7 +142,7 @@ final class CompareCommand implements Callable<Integer> {
             case SIZE -> "Strict mode: Image size mismatch!";
         };
         if (!quiet) {
-            PrintWriter out = spec.commandLine().getOut();
+            PrintWriter out = output.out();
             if (outcome.sizesDiffer() && !strict) {
                 out.println("Warning: Image size mismatch!");
             }

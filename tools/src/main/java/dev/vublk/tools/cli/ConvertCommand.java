@@ -17,11 +17,8 @@ import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Parameters;
-import picocli.CommandLine.Spec;
 
 /** {@code vublk convert}: makes an image from another one. */
 @Command(
@@ -39,9 +36,8 @@ final class ConvertCommand implements Callable<Integer> {
     /** Threads where none are asked for: more than these do not help one file. Arbitrary. */
     private static final int THREADS_MAX = 16;
 
-    @Spec
-    @SuppressWarnings("NullAway.Init") // Set by picocli.
-    private CommandSpec spec;
+    @Mixin
+    private final CommandOutput output = new CommandOutput();
 
     @Parameters(
             arity = "1..2",
@@ -203,7 +199,32 @@ final class ConvertCommand implements Callable<Integer> {
     @Mixin
     private final LogOptions log = new LogOptions();
 
-    private ConvertCommand() {}
+    ConvertCommand() {}
+
+    /** The options, for arguments that picocli need not read. */
+    PlainArguments plain() {
+        PlainArguments plain = new PlainArguments(1, 2, images::add)
+                .value(text -> sourceFormat = text, "-f")
+                .value(text -> targetFormat = text, "-O")
+                .value(formatOptions::add, "-o")
+                .value(text -> backing = text, "-B", "--backing")
+                .value(text -> backingFormat = text, "-F")
+                .value(text -> snapshot = text, "-l", "--snapshot")
+                .value(text -> sourceCache = DiskDefaults.oneOf(CacheMode.class, text), "-T")
+                .value(text -> targetCache = DiskDefaults.oneOf(CacheMode.class, text), "-t")
+                .value(text -> compressType = text, "--compress")
+                .value(text -> zeroUnit = SizeConverter.parse(text), "-S")
+                .value(text -> threads = PlainArguments.number(text), "-m", "--threads")
+                .value(text -> bytesPerSecond = SizeConverter.parse(text), "-r", "--rate-limit")
+                .flag(() -> compress = true, "-c")
+                .flag(() -> existing = true, "-n")
+                .flag(() -> targetIsZero = true, "--target-is-zero")
+                .flag(() -> resume = true, "--resume")
+                .flag(() -> forceShare = true, "-U", "--force-share")
+                .flag(() -> stats = true, "--stats")
+                .flag(() -> json = true, "--json");
+        return progress.addTo(plain);
+    }
 
     private enum WhenBusy {
         WAIT,
@@ -214,7 +235,7 @@ final class ConvertCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         log.apply();
         ConversionOptions options = options();
-        PrintWriter err = spec.commandLine().getErr();
+        PrintWriter err = output.err();
         Conversion conversion = new Conversion(options);
         ProgressOptions.Kind kind = progress.kind();
         PrintWriter display = kind == ProgressOptions.Kind.JSON ? out(options) : err;
@@ -227,7 +248,7 @@ final class ConvertCommand implements Callable<Integer> {
                 out(options).println(json ? ConversionReport.json(conversion) : ConversionReport.text(conversion));
             }
         } catch (IllegalArgumentException e) {
-            throw new ParameterException(spec.commandLine(), String.valueOf(e.getMessage()), e);
+            throw output.wrongUsage(e.getMessage(), e);
         } catch (IOException e) {
             if (interruption.signal() == 0) {
                 throw e;
@@ -245,9 +266,7 @@ final class ConvertCommand implements Callable<Integer> {
 
     /** Where programs read: not where the image goes. */
     private PrintWriter out(ConversionOptions options) {
-        return options.target().equals("-")
-                ? spec.commandLine().getErr()
-                : spec.commandLine().getOut();
+        return options.target().equals("-") ? output.err() : output.out();
     }
 
     private ConversionOptions options() {
@@ -364,7 +383,7 @@ final class ConvertCommand implements Callable<Integer> {
         }
     }
 
-    private ParameterException wrong(String message) {
-        return new ParameterException(spec.commandLine(), message);
+    private RuntimeException wrong(String message) {
+        return output.wrongUsage(message, null);
     }
 }

@@ -22,10 +22,8 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
-import picocli.CommandLine.Spec;
 
 /** {@code vublk info}: tells what an image is and what it can do. */
 @Command(
@@ -38,9 +36,8 @@ import picocli.CommandLine.Spec;
             "The image is opened read-only. A raw one may be in use; a qcow2 one with --force-share only."
         })
 final class InfoCommand implements Callable<Integer> {
-    @Spec
-    @SuppressWarnings("NullAway.Init") // Set by picocli.
-    private CommandSpec spec;
+    @Mixin
+    private final CommandOutput output = new CommandOutput();
 
     @Parameters(paramLabel = "IMAGE", description = "Image file or block device.")
     private String image = "";
@@ -63,13 +60,22 @@ final class InfoCommand implements Callable<Integer> {
     @Mixin
     private final ReportOptions report = new ReportOptions();
 
-    private InfoCommand() {}
+    InfoCommand() {}
+
+    /** The options, for arguments that picocli need not read. */
+    PlainArguments plain() {
+        PlainArguments plain = new PlainArguments(1, 1, text -> image = text)
+                .value(text -> type = DiskDefaults.oneOf(ImageType.class, text), "-f", "--format")
+                .flag(() -> backingChain = true, "--backing-chain")
+                .flag(() -> forceShare = true, "-U", "--force-share");
+        return report.addTo(plain);
+    }
 
     @Override
     public Integer call() throws IOException {
         boolean nullDisk = image.startsWith(NullBlockDriver.PREFIX);
         ImageInfo info = nullDisk ? inspectNull(image) : FileProbe.inspect(image);
-        PrintWriter out = spec.commandLine().getOut();
+        PrintWriter out = output.out();
         boolean isQcow2 = type == ImageType.QCOW2 || (type == ImageType.AUTO && info.format() == ImageFormat.QCOW2);
         if (backingChain) {
             tell(ImageDescription.chain(image, type, forceShare), out);
@@ -149,7 +155,7 @@ final class InfoCommand implements Callable<Integer> {
     }
 
     private void warn(String what) {
-        spec.commandLine().getErr().println("vublk: " + image + ": " + what);
+        output.err().println("vublk: " + image + ": " + what);
     }
 
     private static String kind(ImageInfo info, boolean nullDisk) {

@@ -12,10 +12,8 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
-import picocli.CommandLine.Spec;
 
 /** {@code vublk map}: tells where the bytes of a disk are. */
 @Command(
@@ -28,9 +26,8 @@ import picocli.CommandLine.Spec;
             "For people only what is data is told; --output=json tells everything, in qemu-img's words."
         })
 final class MapCommand implements Callable<Integer> {
-    @Spec
-    @SuppressWarnings("NullAway.Init") // Set by picocli.
-    private CommandSpec spec;
+    @Mixin
+    private final CommandOutput output = new CommandOutput();
 
     @Parameters(paramLabel = "IMAGE", description = "Image file or block device.")
     private String image = "";
@@ -64,11 +61,21 @@ final class MapCommand implements Callable<Integer> {
     @Mixin
     private final ReportOptions report = new ReportOptions();
 
-    private MapCommand() {}
+    MapCommand() {}
+
+    /** The options, for arguments that picocli need not read. */
+    PlainArguments plain() {
+        PlainArguments plain = new PlainArguments(1, 1, text -> image = text)
+                .value(text -> type = DiskDefaults.oneOf(ImageType.class, text), "-f", "--format")
+                .value(text -> startBytes = SizeConverter.parse(text), "-s", "--start-offset")
+                .value(text -> maxBytes = SizeConverter.parse(text), "-l", "--max-length")
+                .flag(() -> forceShare = true, "-U", "--force-share");
+        return report.addTo(plain);
+    }
 
     @Override
     public Integer call() throws IOException {
-        PrintWriter out = spec.commandLine().getOut();
+        PrintWriter out = output.out();
         if (report.isJson()) {
             List<Map<String, Object>> extents = new ArrayList<>();
             ImageMap.run(image, type, forceShare, startBytes, maxBytes, extent -> extents.add(extent.asMap()));

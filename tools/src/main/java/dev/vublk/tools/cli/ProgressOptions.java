@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.tools.cli;
 
+import java.util.Locale;
 import picocli.CommandLine.Option;
 
 /** How a command that takes long shows how far it is. */
@@ -27,6 +28,12 @@ final class ProgressOptions {
                             + " or on standard error when the image goes to standard output), none, or auto: tty if standard error"
                             + " is a terminal (default auto).")
     private Kind kind = Kind.AUTO;
+
+    /** The same options for arguments that picocli need not read. */
+    PlainArguments addTo(PlainArguments plain) {
+        return plain.flag(() -> show = true, "-p")
+                .value(text -> kind = Kind.valueOf(text.toUpperCase(Locale.ROOT)), "--progress");
+    }
 
     Kind kind() {
         if (kind != Kind.AUTO) {

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import java.io.PrintWriter;
+import java.util.Locale;
 import picocli.CommandLine.Option;
 
 /** Whether a command prints its answer for people or for programs: {@code --json}, or as qemu-img has it. */
@@ -19,6 +20,12 @@ final class ReportOptions {
 
     @Option(names = "--output", paramLabel = "human|json", description = "Print for people (default) or programs.")
     private Output output = Output.HUMAN;
+
+    /** The same options for arguments that picocli need not read. */
+    PlainArguments addTo(PlainArguments plain) {
+        return plain.flag(() -> json = true, "--json")
+                .value(text -> output = Output.valueOf(text.toUpperCase(Locale.ROOT)), "--output");
+    }
 
     boolean isJson() {
         return json || output == Output.JSON;

@@ -92,12 +92,8 @@ final class RuntimeOptions {
             throw new TypeConversionException("--iothread-cpus: given " + ioThreadCpus.size() + " times for "
                     + ioThreads + " IOThreads; give it once for each");
         }
-        CpuAffinity allowed = CpuAffinity.ofCallingThread();
-        for (CpuAffinity cpus : ioThreadCpus) {
-            if (!cpus.intersects(allowed)) {
-                throw new TypeConversionException("--iothread-cpus: '" + cpus
-                        + "' has none of the processors that this process may use: " + allowed);
-            }
+        if (!ioThreadCpus.isEmpty()) {
+            checkProcessors();
         }
         if (workerThreadsMax < 1 || workerThreadsMax > WORKER_THREADS_LIMIT) {
             throw new TypeConversionException(
@@ -125,6 +121,16 @@ final class RuntimeOptions {
                 fdMonitor,
                 new PollSettings(pollMaxNs, pollGrow, pollShrink, pollIdleMs * NS_PER_MS),
                 coroutineShrinkMs);
+    }
+
+    private void checkProcessors() {
+        CpuAffinity allowed = CpuAffinity.ofCallingThread();
+        for (CpuAffinity cpus : ioThreadCpus) {
+            if (!cpus.intersects(allowed)) {
+                throw new TypeConversionException("--iothread-cpus: '" + cpus
+                        + "' has none of the processors that this process may use: " + allowed);
+            }
+        }
     }
 
     /** {@code io_uring}, {@code epoll}, …. */

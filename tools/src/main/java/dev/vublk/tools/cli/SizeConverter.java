@@ -14,6 +14,11 @@ public final class SizeConverter implements ITypeConverter<Long> {
 
     @Override
     public Long convert(String value) {
+        return parse(value);
+    }
+
+    /** Its bytes; throws a {@link TypeConversionException} when it is none. */
+    static long parse(String value) {
         Matcher matcher = SIZE.matcher(value);
         if (!matcher.matches()) {
             throw new TypeConversionException("'" + value + "' is no size such as 512, 4K or 64MiB");
@@ -24,7 +29,7 @@ public final class SizeConverter implements ITypeConverter<Long> {
         if (bytes.bitLength() > 63) {
             throw new TypeConversionException("'" + value + "' is larger than any disk");
         }
-        return bytes.longValue();
+        return bytes.longValueExact();
     }
 
     /** A size for people: the largest unit that divides it, or one decimal. */

@@ -91,11 +91,15 @@ public final class VublkCommand implements Callable<Integer> {
 
     private VublkCommand() {}
 
-    /** The command line for these arguments: of commands that are over soon only that one, as the others take time to set up. */
+    /** The command line for these arguments: of commands whose start counts only that one, as the others take time to set up. */
     public static CommandLine commandLine(String... args) {
+        if (args.length > 0 && args[0].equals("export")) {
+            ShortCommand.prepareServing();
+            ShortCommand root = new ShortCommand();
+            return configured(new CommandLine(root).addSubcommand(ExportCommand.class), root::isDebug);
+        }
         Class<?> command = args.length == 0 ? null : ShortCommand.COMMANDS.get(args[0]);
         if (command != null) {
-            ShortCommand.prepareSystemCalls();
             if (Arrays.stream(args).noneMatch(arg -> arg.startsWith("--log-level"))) {
                 ShortCommand.logSimply();
             }
@@ -180,28 +184,43 @@ public final class VublkCommand implements Callable<Integer> {
         // Who serves disks goes on whether anybody reads what it says or not.
         boolean reports = commands.size() > 1 && !(command.getCommand() instanceof ExportCommand);
         if (reports && status == 0 && (command.getOut().checkError() || System.out.checkError())) {
-            IOException lost = new IOException("standard output: cannot be written");
+            IOException lost = outputLost();
             throw new ExecutionException(command, String.valueOf(lost.getMessage()), lost);
         }
         return status;
     }
 
+    /** Nobody has read all of what was to be said. */
+    static IOException outputLost() {
+        return new IOException("standard output: cannot be written");
+    }
+
     /** Wrong usage is one line with the remedy, status 2. */
     private static int onWrongUsage(ParameterException wrong, String[] args) {
         CommandLine command = wrong.getCommandLine();
-        PrintWriter err = command.getErr();
-        err.println("vublk: " + oneLine(wrong.getMessage()));
-        err.println("Try '" + command.getCommandSpec().qualifiedName() + " --help'.");
+        return tellWrongUsage(
+                command.getErr(), wrong.getMessage(), command.getCommandSpec().qualifiedName());
+    }
+
+    /** The same of the command with that name; returns the exit status. */
+    static int tellWrongUsage(PrintWriter err, @Nullable String message, String command) {
+        err.println("vublk: " + oneLine(message));
+        err.println("Try '" + command + " --help'.");
         return CommandLine.ExitCode.USAGE;
     }
 
     /** A failure is one line, status 1; the stack trace only for those who ask. */
     private static int onFailure(Exception failure, CommandLine command, boolean debug) {
-        command.getErr().println("vublk: " + oneLine(describe(failure)));
+        tellFailure(command.getErr(), failure);
         if (debug) {
             failure.printStackTrace(command.getErr());
         }
         return command.getCommandSpec().exitCodeOnExecutionException();
+    }
+
+    /** The same without a trace. */
+    static void tellFailure(PrintWriter err, Throwable failure) {
+        err.println("vublk: " + oneLine(describe(failure)));
     }
 
     /** What is written for people in an exception; where nothing is, what happened and how to find out more. */

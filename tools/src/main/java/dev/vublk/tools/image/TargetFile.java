@@ -12,9 +12,9 @@ import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.FileAttribute;
 import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
-import java.security.SecureRandom;
 import java.util.HexFormat;
 import java.util.Set;
+import java.util.concurrent.ThreadLocalRandom;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -137,9 +137,8 @@ final class TargetFile implements AutoCloseable {
     }
 
     private static String randomHex() {
-        byte[] bytes = new byte[4];
-        new SecureRandom().nextBytes(bytes);
-        return HexFormat.of().formatHex(bytes);
+        // Nobody is kept from guessing it: a name that is taken already is not used.
+        return HexFormat.of().toHexDigits(ThreadLocalRandom.current().nextInt());
     }
 
     /** What is being written. */
