@@ -8,7 +8,6 @@ import io.netty.channel.uring.IoUring;
 import java.io.PrintWriter;
 import java.util.Map;
 import java.util.concurrent.Callable;
-import org.apache.logging.log4j.LogManager;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -106,7 +105,7 @@ public final class ShortCommand {
 
     /** Begins to set up what disks are served with, as with {@link #prepareSystemCalls}. */
     static void prepareServing() {
-        Thread.ofPlatform().name("vublk-prepare-log").daemon().start(() -> LogManager.getLogger(ShortCommand.class));
+        LogSetup.begin();
         Thread.ofPlatform().name("vublk-prepare").daemon().start(() -> {
             NativeMemory.free(NativeMemory.allocate(1));
             IoUring.isAvailable();
