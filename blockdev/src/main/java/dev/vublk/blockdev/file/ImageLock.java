@@ -4,6 +4,7 @@ package dev.vublk.blockdev.file;
 import dev.vublk.blockdev.BlockOpenException;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.BlockOptions.Locking;
+import dev.vublk.blockdev.ImageInUseException;
 import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.linux.OfdLock;
 
@@ -121,7 +122,7 @@ final class ImageLock {
         String remedy = options.readOnly()
                 ? "share-rw=on lets others write, force-share=on ignores them"
                 : "share-rw=on on both sides lets both write";
-        return new BlockOpenException(
-                options.image() + ": image is in use: " + LockHolders.describe(fd) + " " + what + " (" + remedy + ")");
+        return new ImageInUseException(
+                options.image() + ": image is in use: " + LockHolders.describe(fd) + " " + what, remedy);
     }
 }

@@ -3,6 +3,7 @@ package dev.vublk.blockdev.file;
 
 import dev.vublk.blockdev.BlockOpenException;
 import dev.vublk.blockdev.BlockOptions;
+import dev.vublk.blockdev.ImageInUseException;
 import dev.vublk.blockdev.linux.BlockDeviceIoctl;
 import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.linux.FileStatus;
@@ -66,6 +67,9 @@ public class OfflineFile implements AutoCloseable {
         }
         try {
             ImageLock.acquire(fd, BlockOptions.of(path).withReadOnly(!writable).withForceShare(forceShare));
+        } catch (ImageInUseException inUse) {
+            PosixFile.close(fd);
+            throw inUse.withRemedy(writable ? "end that first" : "-U reads it all the same");
         } catch (Throwable failure) {
             PosixFile.close(fd);
             throw failure;

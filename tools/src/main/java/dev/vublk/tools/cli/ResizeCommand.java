@@ -24,7 +24,8 @@ import picocli.CommandLine.TypeConversionException;
         description = {
             "Make a disk larger or smaller that nobody uses: to SIZE, or by +SIZE or -SIZE.",
             "",
-            "A power cut leaves the one size or the other. A guest that uses a raw disk sees it grow without this: see SIGHUP."
+            "A power cut leaves the one size or the other. A raw disk that is served grows without this, by truncate and SIGHUP; a"
+                    + " qcow2 disk changes its size only while nobody serves it."
         })
 final class ResizeCommand implements Callable<Integer> {
     @Spec

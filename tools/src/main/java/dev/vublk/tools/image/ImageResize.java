@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.tools.image;
 
+import dev.vublk.blockdev.ImageInUseException;
 import dev.vublk.blockdev.ImageType;
 import dev.vublk.blockdev.file.OfflineFile;
 import dev.vublk.blockdev.linux.FileStatus;
@@ -50,6 +51,16 @@ public final class ImageResize {
                 resizeQcow2(file, header, newBytes, preallocation);
             }
             return newBytes;
+        } catch (ImageInUseException inUse) {
+            throw inUse.withRemedy(whileInUse(image, asked));
+        }
+    }
+
+    private static String whileInUse(String image, ImageType asked) throws IOException {
+        try (OfflineFile file = OfflineFile.open(image, false, true)) {
+            return ImageFiles.type(file, asked) == ImageType.QCOW2
+                    ? "a qcow2 disk changes its size only while nobody serves it: end that first"
+                    : "a raw disk that vublk serves grows by truncate -s SIZE and then SIGHUP to vublk";
         }
     }
 

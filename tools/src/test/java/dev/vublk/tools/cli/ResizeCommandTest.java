@@ -129,7 +129,18 @@ class ResizeCommandTest {
             CapturedRun run = CapturedRun.of("resize", image.toString(), "2M");
 
             assertThat(run.status()).isEqualTo(1);
-            assertThat(run.err()).contains("image is in use").hasLineCount(1);
+            assertThat(run.err())
+                    .contains("image is in use")
+                    .endsWith(" (a qcow2 disk changes its size only while nobody serves it: end that first)\n")
+                    .hasLineCount(1);
+            assertThat(CapturedRun.of("resize", "-f", "raw", image.toString(), "2M")
+                            .err())
+                    .endsWith(" (a raw disk that vublk serves grows by truncate -s SIZE and then SIGHUP to vublk)\n")
+                    .hasLineCount(1);
+            assertThat(CapturedRun.of("check", "--repair", "all", image.toString())
+                            .err())
+                    .endsWith(" (end that first)\n");
+            assertThat(CapturedRun.of("check", image.toString()).err()).endsWith(" (-U reads it all the same)\n");
             assertThat(CapturedRun.of("check", image.toString()).status()).isEqualTo(1);
             assertThat(CapturedRun.of("info", image.toString()).status()).isEqualTo(1);
             assertThat(CapturedRun.of("info", "-U", image.toString()).status()).isZero();

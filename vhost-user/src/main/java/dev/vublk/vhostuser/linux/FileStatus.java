@@ -19,11 +19,14 @@ public record FileStatus(int mode, long sizeBytes, int blockSizeBytes, long inod
     private static final int AT_FDCWD = -100;
     private static final int AT_SYMLINK_NOFOLLOW = 0x100;
     private static final int AT_EMPTY_PATH = 0x1000;
+    private static final int AT_STATX_DONT_SYNC = 0x4000;
     private static final int STATX_BASIC_STATS = 0x7ff;
 
     private static final int S_IFMT = 0xf000;
     private static final int S_IFSOCK = 0xc000;
     private static final int S_IFREG = 0x8000;
+    private static final int S_IFIFO = 0x1000;
+    private static final int NO_TYPE = 0;
 
     // struct statx
     private static final long STATX_SIZE_BYTES = 256;
@@ -37,6 +40,11 @@ public record FileStatus(int mode, long sizeBytes, int blockSizeBytes, long inod
     /** The status of an open file, or null when the descriptor is not one. */
     public static @Nullable FileStatus ofDescriptor(int fd) {
         return statx(fd, "", AT_EMPTY_PATH);
+    }
+
+    /** The same as the kernel knows it, without asking whoever serves the file: of that the type is certain. */
+    public static @Nullable FileStatus knownOfDescriptor(int fd) {
+        return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC);
     }
 
     /** The status of what is at a path (a symbolic link itself, not its target), or null when nothing can be seen there. */
@@ -64,6 +72,12 @@ public record FileStatus(int mode, long sizeBytes, int blockSizeBytes, long inod
 
     public boolean isSocket() {
         return (mode & S_IFMT) == S_IFSOCK;
+    }
+
+    /** Whether it is an eventfd or one of its like, which have no type, a pipe, or a socket: what O_NONBLOCK is obeyed by. */
+    public boolean isSignalOrStream() {
+        int type = mode & S_IFMT;
+        return type == NO_TYPE || type == S_IFIFO || type == S_IFSOCK;
     }
 
     public boolean isRegularFile() {

@@ -7,6 +7,7 @@ import dev.vublk.vhostuser.ControlContext;
 import dev.vublk.vhostuser.QueueEvents;
 import dev.vublk.vhostuser.VhostUserDevice;
 import dev.vublk.vhostuser.linux.FileDescriptor;
+import dev.vublk.vhostuser.linux.FileStatus;
 import dev.vublk.vhostuser.memory.DirtyLog;
 import dev.vublk.vhostuser.memory.FileMapping;
 import dev.vublk.vhostuser.memory.Iotlb;
@@ -197,9 +198,10 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
         handOverIfAllStopped();
     }
 
-    void setBackendRequestFd(AncillaryFds fds) {
+    void setBackendRequestFd(AncillaryFds fds) throws VhostUserProtocolException {
+        int fd = takeSignalFd(fds);
         closeBackendRequests();
-        BackendRequestChannel channel = new BackendRequestChannel(fds.take(0), control);
+        BackendRequestChannel channel = new BackendRequestChannel(fd, control);
         backendRequests = channel;
         inBandSignals.useChannel(channel);
         if (features.offersTranslation()) {
@@ -583,9 +585,9 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
     }
 
     /** An eventfd that is written when something has been logged. */
-    void setLogFd(AncillaryFds fds) {
+    void setLogFd(AncillaryFds fds) throws VhostUserProtocolException {
         int old = logEventFd;
-        logEventFd = fds.take(0);
+        logEventFd = takeSignalFd(fds);
         FileDescriptor.setNonBlocking(logEventFd);
         logToAll();
         closeFd(old);
@@ -713,6 +715,18 @@ final class VhostUserSession implements QueueEvents, AutoCloseable {
         }
         if (fds.count() != 1) {
             throw new VhostUserProtocolException("ring " + which.index() + " announced a descriptor, but none came");
+        }
+        return takeSignalFd(fds);
+    }
+
+    /**
+     * A descriptor that loops read and write. Files and devices are refused: they do not care for O_NONBLOCK, so whoever serves
+     * one (a file system in user space, a disk) could stop a loop, with all the disks on it.
+     */
+    private static int takeSignalFd(AncillaryFds fds) throws VhostUserProtocolException {
+        FileStatus status = FileStatus.knownOfDescriptor(fds.borrow(0));
+        if (status == null || !status.isSignalOrStream()) {
+            throw new VhostUserProtocolException("a descriptor to signal that is neither eventfd, pipe nor socket");
         }
         return fds.take(0);
     }

@@ -45,59 +45,6 @@ final class PackedVringTest {
         }
     }
 
-    @ParameterizedTest
-    @ValueSource(ints = {1, 3, 100, 1023, 1024})
-    void shouldTakeAnySizeUpToTheDevicesMaximum(int size) throws Exception {
-        try (SessionUnderTest session = session().prepareRing(0)) {
-            assertThat(session.frontend.setVringNum(0, size)).isTrue();
-            assertThat(session.frontend.setVringEnable(0, true)).isTrue();
-            assertThat(session.device.lastSetup().size()).isEqualTo(size);
-        }
-    }
-
-    @ParameterizedTest
-    @ValueSource(ints = {0, 1025, 2048, 65536, -1, Integer.MIN_VALUE})
-    void shouldRefuseAnImpossibleSize(int size) throws Exception {
-        try (SessionUnderTest session = session()) {
-            assertThat(session.frontend.setVringNum(0, size)).isFalse();
-            session.assertAlive();
-        }
-    }
-
-    @Test
-    void shouldRefuseMisalignedAddresses() throws Exception {
-        try (SessionUnderTest session = session()) {
-            long desc = session.desc(0);
-            long avail = session.avail(0);
-            long used = session.used(0);
-            assertThat(session.frontend.setVringAddr(0, desc + 8, avail, used)).isFalse();
-            assertThat(session.frontend.setVringAddr(0, desc, avail + 2, used)).isFalse();
-            assertThat(session.frontend.setVringAddr(0, desc, avail, used + 2)).isFalse();
-            assertThat(session.frontend.setVringAddr(0, desc + 16, avail + 4, used + 4))
-                    .isTrue();
-        }
-    }
-
-    @Test
-    void shouldRefuseARingOutsideTheGuestsMemory() throws Exception {
-        try (SessionUnderTest session = session().prepareRing(0)) {
-            long end = session.memory.hostAddress() + SessionUnderTest.MEMORY_BYTES;
-            assertThat(session.frontend.setVringNum(0, 100)).isTrue();
-            assertThat(session.frontend.setVringAddr(0, end - 1600, session.avail(0), session.used(0)))
-                    .isTrue();
-            assertThat(session.frontend.setVringEnable(0, true)).isTrue();
-            assertThat(session.frontend.setVringAddr(0, end - 1600 + 16, session.avail(0), session.used(0)))
-                    .isFalse();
-            assertThat(session.frontend.setVringAddr(0, session.desc(0), end, session.used(0)))
-                    .isFalse();
-            assertThat(session.frontend.setVringAddr(0, session.desc(0), session.avail(0), end))
-                    .isFalse();
-            assertThat(session.frontend.setVringAddr(0, session.desc(0), end - 4, end - 8))
-                    .isTrue();
-            assertThat(session.device.running).containsOnlyKeys(0);
-        }
-    }
-
     // ---- the base
 
     /** QEMU, Linux UML and DPDK's virtio-user for a new ring. */
@@ -210,19 +157,6 @@ final class PackedVringTest {
             VirtqueueSetup setup = session.device.lastSetup();
             assertThat(setup.features() & VirtioFeature.VIRTIO_F_RING_PACKED).isNotZero();
             assertThat(PackedRingBase.decode(setup.base())).isEqualTo(PackedRingBase.INITIAL);
-        }
-    }
-
-    @Test
-    void shouldReadEachPartWhereTheFrontEndSaysItIs() throws Exception {
-        try (SessionUnderTest session = session().runRing(1)) {
-            VirtqueueSetup setup = session.device.lastSetup();
-            HostMemory.putInt(session.desc(1), 0x11111111);
-            HostMemory.putInt(session.avail(1), 0x22222222);
-            HostMemory.putInt(session.used(1), 0x33333333);
-            assertThat(HostMemory.getInt(setup.descHostAddress())).isEqualTo(0x11111111);
-            assertThat(HostMemory.getInt(setup.availHostAddress())).isEqualTo(0x22222222);
-            assertThat(HostMemory.getInt(setup.usedHostAddress())).isEqualTo(0x33333333);
         }
     }
 }
