@@ -11,6 +11,7 @@ import dev.vublk.vhostuser.protocol.InflightDescription;
 import dev.vublk.vhostuser.protocol.MemoryTable;
 import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
 import dev.vublk.vhostuser.virtqueue.DescriptorChain;
+import dev.vublk.vhostuser.virtqueue.InflightPoint;
 import dev.vublk.vhostuser.virtqueue.InflightRegion;
 import dev.vublk.vhostuser.virtqueue.PackedRingBase;
 import dev.vublk.vhostuser.virtqueue.VirtioFeature;
@@ -27,9 +28,9 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The lives of one virtqueue on an in-flight region that the front end writes in: each life goes on with what the one before left
- * there, after the input has changed any of it, and also while it is being read. The driver is a good one, so that what is found
- * in the region is near to what may be there.
+ * The lives of one virtqueue on an in-flight region that the front end writes in: each life ends anywhere, also in the middle of a
+ * step of the in-flight algorithm, and the next goes on with what it left, after the input has changed any of that, and also while
+ * it is being read. The driver is a good one, so that what is found in the region is near to what may be there.
  *
  * <p>Each life is checked: nothing outside of the block is touched, work is bounded, no head is taken a second time while it is in
  * flight from before, and where the region was left alone everything is returned once.
@@ -42,6 +43,9 @@ final class FuzzedInflight implements AccessGuard.ReadListener {
     private static final int MEMORY_BYTES = 0x2000;
     private static final int DATA = 0x1000;
     private static final int REGION_BYTES = 4096;
+
+    /** Of a packed ring's block, behind the features; of a split one's it has the first entry, too. */
+    private static final int HEADER_BYTES = 16;
 
     /** Two blocks: what is done to the second must not be seen in the first. */
     private static final int BLOCKS = 2;
@@ -72,7 +76,20 @@ final class FuzzedInflight implements AccessGuard.ReadListener {
     private boolean isHonest = true;
 
     private int readsUntilChange;
+
+    /** Steps of the in-flight algorithm that are left to this life; 0: any number. */
+    private int stepsToDeath;
+
     private int outstanding;
+
+    /** The end of a life, without a page of frames. */
+    private static final class Death extends RuntimeException {
+        private static final long serialVersionUID = 1L;
+
+        private Death() {
+            super("dead", null, false, false);
+        }
+    }
 
     private FuzzedInflight(InputBytes input, GuestMemory memory, Arena arena) {
         this.input = input;
@@ -121,6 +138,8 @@ final class FuzzedInflight implements AccessGuard.ReadListener {
         for (int lives = 0; lives < LIVES_MAX && !input.isEmpty(); lives++) {
             try (InflightRegion region = InflightRegion.map(description, REGION_FD, packed)) {
                 live(region);
+            } catch (Death expected) {
+                checkAround();
             }
             // It dies with whatever it has taken, and the front end has the region.
             chains.addAll(taken);
@@ -131,10 +150,18 @@ final class FuzzedInflight implements AccessGuard.ReadListener {
         }
     }
 
+    private void reached(InflightPoint point) {
+        if (stepsToDeath > 0 && --stepsToDeath == 0) {
+            throw new Death();
+        }
+    }
+
     private void change() {
         isHonest = false;
         int blockBytes = (int) description.mmapSizeBytes() / BLOCKS;
-        long at = block() + input.u16() % (blockBytes - Long.BYTES);
+        int place = input.u16();
+        // Half of the changes are made where heads, indexes and numbers are.
+        long at = block() + ((place & 1) == 0 ? 8 + (place >>> 1) % HEADER_BYTES : (place >>> 1) % (blockBytes - 8));
         switch (input.choice(4)) {
             case 0 -> HostMemory.putByte(at, (byte) input.u8());
             case 1 -> HostMemory.putU16(at & -2, input.choice(24)); // An index, possible or just not.
@@ -156,6 +183,7 @@ final class FuzzedInflight implements AccessGuard.ReadListener {
 
     private void live(InflightRegion region) throws VhostUserProtocolException {
         HostMemory.copyOut(REGION, around, 0, REGION_BYTES);
+        stepsToDeath = input.u8();
         long accessesBefore = AccessGuard.INSTANCE.accesses();
         int base = isHonest ? driver.returnedBase() : anyBase();
         Virtqueue queue = Virtqueue.of(new VirtqueueSetup(
@@ -171,7 +199,7 @@ final class FuzzedInflight implements AccessGuard.ReadListener {
                 -1,
                 true,
                 memory,
-                region.block(0, size, packed, input.choice(8) == 7 && !isHonest),
+                region.block(0, size, packed, input.choice(8) == 7 && !isHonest).withFaults(this::reached),
                 null,
                 null));
         long accesses = AccessGuard.INSTANCE.accesses() - accessesBefore;
@@ -247,8 +275,8 @@ final class FuzzedInflight implements AccessGuard.ReadListener {
             case 4, 5 -> {
                 if (!taken.isEmpty() && !queue.isBroken()) {
                     DescriptorChain chain = taken.remove(input.choice(taken.size()));
+                    chains.add(chain); // Before: this may be the end.
                     queue.pushUsed(chain, 0);
-                    chains.add(chain);
                 }
             }
             case 6 -> {

@@ -5,6 +5,7 @@ import dev.vublk.vhostuser.linux.Errno;
 import dev.vublk.vhostuser.linux.FileStatus;
 import dev.vublk.vhostuser.linux.SharedMapping;
 import dev.vublk.vhostuser.protocol.VhostUserProtocolException;
+import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -18,6 +19,14 @@ import org.jspecify.annotations.Nullable;
  * </pre>
  */
 public final class FileMapping implements AutoCloseable {
+    /**
+     * All mappings of the process together: half of the addresses that a process has (47 bits on x86-64 without asking for more).
+     * A sparse file costs a front end nothing, and a virtual machine that finds no address for a thread's stack ends.
+     */
+    static final long MAPPED_BYTES_MAX = 1L << 46;
+
+    private static final AtomicLong MAPPED_BYTES = new AtomicLong();
+
     private final String name;
     private final long mapAddress;
     private final long mapLengthBytes;
@@ -53,8 +62,13 @@ public final class FileMapping implements AutoCloseable {
         long mapOffset = offsetBytes & -alignment;
         long delta = offsetBytes - mapOffset;
         long mapLength = (delta + sizeBytes + alignment - 1) & -alignment;
+        if (MAPPED_BYTES.addAndGet(mapLength) > MAPPED_BYTES_MAX) {
+            MAPPED_BYTES.addAndGet(-mapLength);
+            throw new VhostUserProtocolException(name + " is too large to be mapped beside what is mapped already");
+        }
         long mapAddress = SharedMapping.map(fd, mapOffset, mapLength);
         if (mapAddress < 0) {
+            MAPPED_BYTES.addAndGet(-mapLength);
             throw new VhostUserProtocolException(name + " cannot be mapped: " + Errno.describe((int) mapAddress));
         }
         return new FileMapping(name, mapAddress, mapLength, mapAddress + delta);
@@ -97,6 +111,7 @@ public final class FileMapping implements AutoCloseable {
     public void close() {
         if (mapped) {
             mapped = false;
+            MAPPED_BYTES.addAndGet(-mapLengthBytes);
             int result = SharedMapping.unmap(mapAddress, mapLengthBytes);
             if (result < 0) {
                 throw new IllegalStateException(name + ": munmap: " + Errno.describe(result));

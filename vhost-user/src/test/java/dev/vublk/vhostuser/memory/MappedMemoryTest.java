@@ -63,6 +63,24 @@ final class MappedMemoryTest {
         SharedMapping.unmap(whole, FILE_BYTES);
     }
 
+    /** A sparse file costs nothing, but addresses of this process do. */
+    @Test
+    void shouldNotGiveAllItsAddressesAway() throws Exception {
+        long half = FileMapping.MAPPED_BYTES_MAX / 2 + 4096;
+        int sparse = SharedMapping.createMemoryFile("vublk-guest", half);
+        assertThat(sparse).isPositive();
+        for (int i = 0; i < 2; i++) { // What was unmapped can be mapped again.
+            try (MappedMemory memory = new MappedMemory()) {
+                memory.add(region(0, half, 0, 0), sparse);
+                assertThatThrownBy(() -> memory.add(region(half, half, half, 0), sparse))
+                        .isInstanceOf(VhostUserProtocolException.class)
+                        .hasMessageContaining("too large to be mapped");
+                memory.add(region(half, 4096, half, 0), fd);
+            }
+        }
+        FileDescriptor.close(sparse);
+    }
+
     @Test
     void shouldMapARegionUpToTheLastByteOfItsFile() throws Exception {
         try (MappedMemory memory = new MappedMemory()) {
