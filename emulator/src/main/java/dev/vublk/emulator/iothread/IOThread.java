@@ -274,6 +274,10 @@ public final class IOThread extends PassLoop implements AutoCloseable {
         if (poller.pollNs() > 0 && foundByPolling(beginNs)) {
             return;
         }
+        if (operations != null && !isLookDue(SPINS_A_PASS) && operations.pollForAnswersAtOnce()) {
+            watchdog.begin(beginNs);
+            return;
+        }
         poller.end(beginNs);
         runIo();
         long awakeNs = System.nanoTime();

@@ -49,6 +49,9 @@ final class UringOperations implements IoRing, AutoCloseable {
     /** Signalled by the kernel when there is something to complete while the loop sleeps. */
     private final SleepSignal signal;
 
+    /** Whether the last submission before a sleep was answered before the sleep began: by the page cache, perhaps. */
+    private boolean answeredAtOnce;
+
     private boolean closed;
 
     /**
@@ -167,6 +170,21 @@ final class UringOperations implements IoRing, AutoCloseable {
     }
 
     /**
+     * Hands over what is queued and takes completions in, if that has brought answers the last time: then there is no need to get
+     * ready for a sleep.
+     *
+     * @return whether it has brought some now
+     */
+    boolean pollForAnswersAtOnce() {
+        if (!answeredAtOnce || inFlight() == 0) {
+            return false;
+        }
+        submit();
+        answeredAtOnce = takeCompletions() > 0;
+        return answeredAtOnce;
+    }
+
+    /**
      * Hands over what is queued, some at a time: the kernel first prepares all that one call brings it, some microseconds each, and
      * only then tells the disk of the first.
      */
@@ -206,6 +224,7 @@ final class UringOperations implements IoRing, AutoCloseable {
             }
             ring.suppressSignals();
         }
+        answeredAtOnce = true;
         return false;
     }
 

@@ -10,12 +10,14 @@ import dev.vublk.blockdev.linux.PosixFile;
 import dev.vublk.emulator.coroutine.GlobalCoroutinePool;
 import dev.vublk.emulator.worker.WorkerPool;
 import dev.vublk.emulator.worker.WorkerPoolConfig;
+import dev.vublk.vhostuser.linux.EventFd;
 import dev.vublk.vhostuser.linux.FileDescriptor;
 import java.nio.file.Path;
 import java.util.Random;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -142,5 +144,78 @@ final class UringOperationsTest {
         assertThat(slow).isNotDone();
         assertThat(FileDescriptor.write(fifo, new byte[1])).isEqualTo(1);
         assertThat(get(slow)).isEqualTo(1);
+    }
+
+    /** Reads {@code times} from a FIFO that is never empty: the kernel answers within the submission. */
+    private void readAtOnce(int times) {
+        for (int i = 0; i < times; i++) {
+            FileDescriptor.write(fifo, new byte[1]);
+            assertThat(ring.read(fifo, buffer, 1, 0, 0)).isEqualTo(1);
+        }
+    }
+
+    @Test
+    void shouldNotGetReadyToSleepBeforeEachAnswerThatComesAtOnce() {
+        start(32_768);
+        int reads = 1_000;
+        Polled polled = new Polled();
+        CompletableFuture<Integer> sleeps = new CompletableFuture<>();
+        loop.spawn(() -> {
+            loop.pollWhileActive(polled);
+            readAtOnce(reads);
+            loop.stopPolling(polled);
+
+            sleeps.complete(polled.ends);
+        });
+        assertThat(get(sleeps)).isLessThan(reads / 2);
+    }
+
+    @Test
+    void shouldHearOfDescriptorsWhileAnswersComeAtOnce() {
+        start(32_768);
+        int eventFd = EventFd.create();
+        AtomicBoolean heard = new AtomicBoolean();
+        CompletableFuture<Integer> done = new CompletableFuture<>();
+        loop.execute(() -> loop.watchEventFd(eventFd, () -> heard.set(true)));
+        loop.spawn(() -> {
+            readAtOnce(100);
+            EventFd.signal(eventFd);
+            while (!heard.get()) {
+                readAtOnce(1);
+            }
+            done.complete(1);
+        });
+        assertThat(get(done)).isEqualTo(1);
+        EventFd.close(eventFd);
+    }
+
+    /** Never has work; counts how often it was to be signalled. */
+    private static final class Polled extends PolledItem {
+        private int ends;
+
+        @Override
+        protected boolean poll() {
+            return false;
+        }
+
+        @Override
+        protected void onFaultWhilePolling() {}
+
+        @Override
+        protected void onPollBegin() {}
+
+        @Override
+        protected boolean onPollEnd() {
+            ends++;
+            return false;
+        }
+
+        @Override
+        protected void run() {}
+
+        @Override
+        public void onFailure(Throwable failure) {
+            throw new AssertionError(failure);
+        }
     }
 }

@@ -11,7 +11,7 @@ import java.util.stream.Stream;
  * What another process has used so far, as proc(5) tells it. Any thread.
  *
  * @param cpuSeconds user and system time of all threads
- * @param sleeps how often its threads have left the processor to wait for something
+ * @param sleeps how often those of its threads that are still there have left the processor to wait for something
  */
 public record ProcessUsage(double cpuSeconds, long sleeps) {
     /** Of nobody. */
@@ -58,7 +58,7 @@ public record ProcessUsage(double cpuSeconds, long sleeps) {
     }
 
     ProcessUsage since(ProcessUsage before) {
-        return new ProcessUsage(cpuSeconds - before.cpuSeconds, sleeps - before.sleeps);
+        return new ProcessUsage(cpuSeconds - before.cpuSeconds, Math.max(0, sleeps - before.sleeps));
     }
 
     ProcessUsage plus(ProcessUsage other) {

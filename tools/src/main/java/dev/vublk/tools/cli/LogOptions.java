@@ -22,7 +22,9 @@ final class LogOptions {
             description = "How much to log on standard error: ${COMPLETION-CANDIDATES} (default ${DEFAULT-VALUE}).")
     private LogLevel level = LogLevel.WARN;
 
+    /** To be called before anything is logged. */
     void apply() {
+        LogSetup.await();
         // WARN is what the configuration says; where nothing more is wanted it need not be there (ShortCommand).
         if (level != LogLevel.WARN) {
             Configurator.setAllLevels("dev.vublk", Level.valueOf(level.name()));

@@ -6,9 +6,9 @@ import dev.vublk.tools.cli.CommandOutput.WrongUsage;
 import dev.vublk.vhostuser.linux.LibC;
 import io.netty.channel.uring.IoUring;
 import java.io.PrintWriter;
+import java.util.Arrays;
 import java.util.Map;
 import java.util.concurrent.Callable;
-import org.apache.logging.log4j.LogManager;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -105,11 +105,13 @@ public final class ShortCommand {
     }
 
     /** Begins to set up what disks are served with, as with {@link #prepareSystemCalls}. */
-    static void prepareServing() {
-        Thread.ofPlatform().name("vublk-prepare-log").daemon().start(() -> LogManager.getLogger(ShortCommand.class));
+    static void prepareServing(String... args) {
+        LogSetup.begin();
         Thread.ofPlatform().name("vublk-prepare").daemon().start(() -> {
             NativeMemory.free(NativeMemory.allocate(1));
-            IoUring.isAvailable();
+            if (Arrays.stream(args).noneMatch(arg -> arg.startsWith("--fd-monitor"))) {
+                IoUring.isAvailable(); // Who asks for something else may not be allowed to try.
+            }
             LibC.check(0);
         });
     }

@@ -94,7 +94,7 @@ public final class VublkCommand implements Callable<Integer> {
     /** The command line for these arguments: of commands whose start counts only that one, as the others take time to set up. */
     public static CommandLine commandLine(String... args) {
         if (args.length > 0 && args[0].equals("export")) {
-            ShortCommand.prepareServing();
+            ShortCommand.prepareServing(args);
             ShortCommand root = new ShortCommand();
             return configured(new CommandLine(root).addSubcommand(ExportCommand.class), root::isDebug);
         }

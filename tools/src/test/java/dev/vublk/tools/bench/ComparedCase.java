@@ -17,6 +17,7 @@ record ComparedCase(ComparedDisk disk, Workload workload, int blockBytes, int qu
         TMPFS,
         TMPFS_LARGE,
         EXT4,
+        EXT4_CACHED,
         IOTHREADS,
         IOTHREADS_TMPFS,
         QCOW2,
@@ -52,6 +53,11 @@ record ComparedCase(ComparedDisk disk, Workload workload, int blockBytes, int qu
                 case EXT4 -> {
                     addSmall(cases, ComparedDisk.EXT4);
                     addDepths(cases, ComparedDisk.EXT4, Workload.READ, HUGE, 8);
+                }
+                case EXT4_CACHED -> {
+                    addSmall(cases, ComparedDisk.EXT4_CACHED);
+                    addDepths(cases, ComparedDisk.EXT4_CACHED, Workload.READ, LARGE, 1, 16);
+                    addDepths(cases, ComparedDisk.EXT4_CACHED, Workload.WRITE, LARGE, 1, 16);
                 }
                 case IOTHREADS -> addQueues(cases, ComparedDisk.NULL);
                 case IOTHREADS_TMPFS -> addQueues(cases, ComparedDisk.TMPFS);

@@ -36,6 +36,7 @@ public final class Comparison implements Callable<Integer> {
     static final String VUBLK = "vublk";
     private static final String VUBLK_2 = "vublk-2-iothreads";
     private static final String QSD = "qsd";
+    private static final String QSD_URING = "qsd-io_uring";
     private static final String FIO = "fio";
     private static final double SYSCALLS_S = 0.5;
 
@@ -52,14 +53,14 @@ public final class Comparison implements Callable<Integer> {
             names = "--groups",
             split = ",",
             paramLabel = "LIST",
-            description =
-                    "Of null, tmpfs, tmpfs_large, ext4, iothreads, iothreads_tmpfs, qcow2, qcow2_ext4, qcow2_new (default all).")
+            description = "Of ${COMPLETION-CANDIDATES} (default all).")
     private Set<ComparedCase.Group> groups = EnumSet.allOf(ComparedCase.Group.class);
 
     @Option(
             names = "--directory",
             paramLabel = "DIR",
-            description = "Where the file of group ext4 is made, on a disk (default /var/tmp).")
+            description =
+                    "Where the files of the groups with ext4 in their name are made, on a disk (default /var/tmp).")
     private Path diskDirectory = Path.of("/var/tmp");
 
     @Option(
@@ -250,14 +251,19 @@ public final class Comparison implements Callable<Integer> {
         if (group.hasTwoIoThreads()) {
             return List.of(VUBLK, VUBLK_2, QSD);
         }
-        return disk == ComparedDisk.EXT4 ? List.of(VUBLK, QSD, FIO) : List.of(VUBLK, QSD);
+        return switch (disk) {
+            case NULL, TMPFS, QCOW2, QCOW2_EXT4, QCOW2_NEW -> List.of(VUBLK, QSD);
+            case EXT4 -> List.of(VUBLK, QSD, FIO);
+            case EXT4_CACHED -> List.of(VUBLK, QSD, QSD_URING);
+        };
     }
 
     private static List<String> command(String name, ComparedDisk disk, Path image, Path socket) {
-        Path launcher = launcher();
-        return name.equals(QSD)
-                ? disk.qemuStorageDaemon(image, socket)
-                : disk.vublk(launcher, image, socket, name.equals(VUBLK_2) ? 2 : 1);
+        return switch (name) {
+            case VUBLK -> disk.vublk(launcher(), image, socket, 1);
+            case VUBLK_2 -> disk.vublk(launcher(), image, socket, 2);
+            default -> disk.qemuStorageDaemon(image, socket, name.equals(QSD_URING));
+        };
     }
 
     static Path launcher() {

@@ -124,7 +124,7 @@ public final class GuestComparison implements Callable<Integer> {
         List<Path> images = new ArrayList<>();
         try {
             for (String _ : NAMES) {
-                Path home = disk == ComparedDisk.EXT4 ? diskDirectory : Path.of("/dev/shm");
+                Path home = disk.isOnDisk() ? diskDirectory : Path.of("/dev/shm");
                 Path image = Files.createTempFile(home, "vublk-guests", ".img");
                 images.add(image);
                 if (disk != ComparedDisk.NULL) {
@@ -136,7 +136,10 @@ public final class GuestComparison implements Callable<Integer> {
             try (ComparedServer vublk = ComparedServer.start(
                             NAMES.getFirst(), directory, ours, disk.vublk(launcher, images.getFirst(), ours, 1));
                     ComparedServer qsd = ComparedServer.start(
-                            NAMES.getLast(), directory, theirs, disk.qemuStorageDaemon(images.getLast(), theirs))) {
+                            NAMES.getLast(),
+                            directory,
+                            theirs,
+                            disk.qemuStorageDaemon(images.getLast(), theirs, false))) {
                 boot(guest, directory, List.of(vublk, qsd), report);
             }
         } finally {

@@ -44,7 +44,11 @@ public final class ProfileBench implements Callable<Integer> {
             "futex",
             "sched_yield");
 
-    @Option(names = "--disks", split = ",", paramLabel = "LIST", description = "Of null, tmpfs, ext4 (default all).")
+    @Option(
+            names = "--disks",
+            split = ",",
+            paramLabel = "LIST",
+            description = "Of ${COMPLETION-CANDIDATES} (default all).")
     private List<ComparedDisk> disks = List.of(ComparedDisk.values());
 
     @Option(names = "--rw", paramLabel = "KIND", description = "As of vublk bench (default randread).")
@@ -91,7 +95,7 @@ public final class ProfileBench implements Callable<Integer> {
         for (ComparedDisk disk : disks) {
             Path directory = Files.createTempDirectory("vublk-profile");
             Path image = Files.createTempFile(
-                    disk == ComparedDisk.EXT4 ? diskDirectory : Path.of("/dev/shm"), "vublk-profile", ".img");
+                    disk.isOnDisk() ? diskDirectory : Path.of("/dev/shm"), "vublk-profile", ".img");
             try {
                 if (disk != ComparedDisk.NULL) {
                     Machine.fill(image, IMAGE_MIB);

@@ -4,8 +4,11 @@ package dev.vublk.tools.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -91,6 +94,23 @@ class ProcessIT {
             assertThat(vublk.awaitExit()).isEqualTo(128 + 15);
         } finally {
             holder.destroyForcibly();
+        }
+    }
+
+    /** The log is set up in another thread meanwhile, and knows of no warnings before. */
+    @Test
+    void shouldWarnOfWhatItFindsAtTheStart() throws Exception {
+        Path image = directory.resolve("a.qcow2");
+        assertThat(CapturedRun.of("create", "-f", "qcow2", "-o", "lazy_refcounts=on", image.toString(), "1M")
+                        .status())
+                .isZero();
+        try (FileChannel file = FileChannel.open(image, StandardOpenOption.WRITE)) {
+            file.write(ByteBuffer.wrap(new byte[] {1}), 79); // incompatible_features, big-endian: the dirty bit
+        }
+        try (VublkLauncher vublk = VublkLauncher.start(directory, "export", "a.qcow2", "--socket", "a.sock")
+                .awaitReady(1)) {
+            assertThat(vublk.err()).contains("WARN").contains("a.qcow2: was not closed cleanly");
+            vublk.stop();
         }
     }
 
