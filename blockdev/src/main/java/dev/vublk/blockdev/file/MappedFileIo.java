@@ -106,15 +106,40 @@ final class MappedFileIo implements FileIo {
         return result;
     }
 
-    /** Only for requests that are not aligned as O_DIRECT wants it, which memory does not: no way worth a copy of its own. */
     @Override
     public int read(long address, int lengthBytes, long offsetBytes) {
-        return PosixFile.read(fd, address, lengthBytes, offsetBytes);
+        if (lengthBytes > INLINE_MAX_BYTES) {
+            return workers.read(address, lengthBytes, offsetBytes);
+        }
+        FileMapping.View view = mapping.view();
+        if (view.isPresent(offsetBytes, lengthBytes)) {
+            try {
+                NativeMemory.copy(view.addressOf(offsetBytes), address, lengthBytes);
+                NativeMemory.awaitFault();
+                return lengthBytes;
+            } catch (InternalError pageGone) {
+                mapping.forget(offsetBytes, lengthBytes);
+            }
+        }
+        return learned(PosixFile.read(fd, address, lengthBytes, offsetBytes), offsetBytes);
     }
 
     @Override
     public int write(long address, int lengthBytes, long offsetBytes, int rwFlags) {
-        return workers.write(address, lengthBytes, offsetBytes, rwFlags);
+        if (lengthBytes > INLINE_MAX_BYTES) {
+            return workers.write(address, lengthBytes, offsetBytes, rwFlags);
+        }
+        FileMapping.View view = mapping.view();
+        if (view.isPresent(offsetBytes, lengthBytes)) {
+            try {
+                NativeMemory.copy(address, view.addressOf(offsetBytes), lengthBytes);
+                NativeMemory.awaitFault();
+                return lengthBytes; // As in writev.
+            } catch (InternalError pageGone) {
+                mapping.forget(offsetBytes, lengthBytes);
+            }
+        }
+        return learned(PosixFile.write(fd, address, lengthBytes, offsetBytes), offsetBytes); // rwFlags: as in writev.
     }
 
     /** Does nothing in memory, but the kernel may know better. */
