@@ -68,7 +68,7 @@ class DeflateEncoderTest {
                 CodecBuffer source = TestData.buffer(data);
                 CodecBuffer target = new CodecBuffer(CLUSTER_BYTES)) {
             long least = Long.MAX_VALUE;
-            for (int round = 0; round < 50 && least > 0; round++) {
+            for (int round = 0; round < 500 && least > 0; round++) {
                 long before = threads.getCurrentThreadAllocatedBytes();
                 for (int i = 0; i < 10; i++) {
                     encoder.encode(source, data.length, target);
