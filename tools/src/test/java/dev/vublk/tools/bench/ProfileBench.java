@@ -48,8 +48,9 @@ public final class ProfileBench implements Callable<Integer> {
             names = "--disks",
             split = ",",
             paramLabel = "LIST",
-            description = "Of ${COMPLETION-CANDIDATES} (default all).")
-    private List<ComparedDisk> disks = List.of(ComparedDisk.values());
+            description = "Of null, tmpfs, ext4, ext4_cached (default all).")
+    private List<ComparedDisk> disks =
+            List.of(ComparedDisk.NULL, ComparedDisk.TMPFS, ComparedDisk.EXT4, ComparedDisk.EXT4_CACHED);
 
     @Option(names = "--rw", paramLabel = "KIND", description = "As of vublk bench (default randread).")
     private Workload workload = Workload.RANDREAD;
@@ -91,6 +92,9 @@ public final class ProfileBench implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
+        if (disks.stream().anyMatch(ComparedDisk::isQcow2)) {
+            throw new IllegalArgumentException("--disks: no qcow2 images here");
+        }
         Report report = reporting.begin("bench.sh profile", plots);
         for (ComparedDisk disk : disks) {
             Path directory = Files.createTempDirectory("vublk-profile");
