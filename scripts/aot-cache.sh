@@ -43,7 +43,7 @@ clean_up() {
 trap clean_up EXIT
 
 java_home=$("$here/find-jdk.sh" --jre) || exit 1
-rm -rf "$cache" "${cache%/*}/vublk-convert.aot" "$updated"
+rm -rf "${cache%/*}"/vublk*.aot "$updated"
 "$java_home/bin/java" -cp "$lib/*" dev.vublk.tools.aot.OldClasses "$lib" "$scratch/updated" >"$scratch/out" 2>&1 \
   || fail "libraries cannot be copied: $(tail -1 "$scratch/out")"
 mv "$scratch/updated" "$updated"
@@ -74,7 +74,6 @@ echo "$cache"
 
 for name in tools codecs; do
   cache=${cache%/*}/vublk-$name.aot
-  rm -f "$cache"
   mkdir "$scratch/$name"
   VUBLK_MAIN=dev.vublk.tools.aot.TrainingRun VUBLK_JAVA_OPTS="${VUBLK_JAVA_OPTS:-} -XX:AOTCacheOutput=$scratch/vublk-$name.aot" \
     "$here/vublk" "$name" "$scratch/$name" >"$scratch/out" 2>&1 || fail "vublk failed: $(tail -1 "$scratch/out")"

@@ -2,8 +2,6 @@
 package dev.vublk.blockdev;
 
 import dev.vublk.blockdev.linux.Errno;
-import org.apache.logging.log4j.LogManager;
-import org.apache.logging.log4j.Logger;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -12,6 +10,8 @@ import org.jspecify.annotations.Nullable;
  * requests in flight.
  */
 public final class BlockingIoContext implements IoContext {
+    private static final LateLogger LOG = new LateLogger(BlockingIoContext.class);
+
     @Override
     public @Nullable IoRing ring() {
         return null;
@@ -22,7 +22,7 @@ public final class BlockingIoContext implements IoContext {
         try {
             return call.run();
         } catch (RuntimeException e) {
-            Log.LOGGER.error("a blocking call failed", e);
+            LOG.get().error("a blocking call failed", e);
             return -Errno.EIO;
         }
     }
@@ -74,10 +74,5 @@ public final class BlockingIoContext implements IoContext {
             woken = true;
             notifyAll();
         }
-    }
-
-    /** Loaded when there is something to tell: a tool that is over at once does not wait for it. */
-    private static final class Log {
-        static final Logger LOGGER = LogManager.getLogger(BlockingIoContext.class);
     }
 }

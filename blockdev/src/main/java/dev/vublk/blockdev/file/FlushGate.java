@@ -2,10 +2,9 @@
 package dev.vublk.blockdev.file;
 
 import dev.vublk.blockdev.IoContext.WaitQueue;
+import dev.vublk.blockdev.LateLogger;
 import java.util.ArrayList;
 import java.util.function.IntSupplier;
-import org.apache.logging.log4j.LogManager;
-import org.apache.logging.log4j.Logger;
 
 /**
  * Lets one {@code fdatasync} of a file run at a time and remembers for ever that one failed. Thread-safe.
@@ -16,6 +15,8 @@ import org.apache.logging.log4j.Logger;
  * served by the next one together.
  */
 public final class FlushGate {
+    private static final LateLogger LOG = new LateLogger(FlushGate.class);
+
     private final String image;
 
     // All guarded by this; nobody waits for a flush while holding the monitor.
@@ -96,15 +97,11 @@ public final class FlushGate {
     synchronized void fail(int negativeErrno) {
         if (failure == 0) {
             failure = negativeErrno;
-            Log.LOGGER.error(
-                    "{}: writing back to the disk failed (errno {}); data may be lost and every flush fails from now on",
-                    image,
-                    -negativeErrno);
+            LOG.get()
+                    .error(
+                            "{}: writing back to the disk failed (errno {}); data may be lost and every flush fails from now on",
+                            image,
+                            -negativeErrno);
         }
-    }
-
-    /** Loaded when there is something to tell: a tool that is over at once does not wait for it. */
-    private static final class Log {
-        static final Logger LOGGER = LogManager.getLogger(FlushGate.class);
     }
 }

@@ -27,6 +27,9 @@ final class MappedFileIo implements FileIo {
 
     private long vectorBytes;
 
+    /** For {@link #single}. */
+    private final long iov = NativeMemory.allocateZeroed(Iovec.SIZE_BYTES);
+
     MappedFileIo(IoContext context, FileMapping mapping, int fd) {
         this.mapping = mapping;
         this.workers = new WorkerFileIo(context, fd);
@@ -45,9 +48,9 @@ final class MappedFileIo implements FileIo {
         if (view.isPresent(offsetBytes, lengthBytes)) {
             try {
                 long source = view.addressOf(offsetBytes);
-                for (long iov = iovAddress, end = end(iov, iovCount); iov < end; iov += Iovec.SIZE_BYTES) {
-                    NativeMemory.copy(source, Iovec.base(iov), Iovec.length(iov));
-                    source += Iovec.length(iov);
+                for (long at = iovAddress, end = end(at, iovCount); at < end; at += Iovec.SIZE_BYTES) {
+                    NativeMemory.copy(source, Iovec.base(at), Iovec.length(at));
+                    source += Iovec.length(at);
                 }
                 NativeMemory.awaitFault();
                 return (int) lengthBytes;
@@ -68,9 +71,9 @@ final class MappedFileIo implements FileIo {
         if (view.isPresent(offsetBytes, lengthBytes)) {
             try {
                 long target = view.addressOf(offsetBytes);
-                for (long iov = iovAddress, end = end(iov, iovCount); iov < end; iov += Iovec.SIZE_BYTES) {
-                    NativeMemory.copy(Iovec.base(iov), target, Iovec.length(iov));
-                    target += Iovec.length(iov);
+                for (long at = iovAddress, end = end(at, iovCount); at < end; at += Iovec.SIZE_BYTES) {
+                    NativeMemory.copy(Iovec.base(at), target, Iovec.length(at));
+                    target += Iovec.length(at);
                 }
                 NativeMemory.awaitFault();
                 return (int) lengthBytes; // Memory knows no stabler state than this one: rwFlags has nothing to add.
@@ -87,8 +90,8 @@ final class MappedFileIo implements FileIo {
 
     private static long length(long iovAddress, int iovCount) {
         long lengthBytes = 0;
-        for (long iov = iovAddress, end = end(iov, iovCount); iov < end; iov += Iovec.SIZE_BYTES) {
-            lengthBytes += Iovec.length(iov);
+        for (long at = iovAddress, end = end(at, iovCount); at < end; at += Iovec.SIZE_BYTES) {
+            lengthBytes += Iovec.length(at);
         }
         return lengthBytes;
     }
@@ -108,38 +111,22 @@ final class MappedFileIo implements FileIo {
 
     @Override
     public int read(long address, int lengthBytes, long offsetBytes) {
-        if (lengthBytes > INLINE_MAX_BYTES) {
-            return workers.read(address, lengthBytes, offsetBytes);
-        }
-        FileMapping.View view = mapping.view();
-        if (view.isPresent(offsetBytes, lengthBytes)) {
-            try {
-                NativeMemory.copy(view.addressOf(offsetBytes), address, lengthBytes);
-                NativeMemory.awaitFault();
-                return lengthBytes;
-            } catch (InternalError pageGone) {
-                mapping.forget(offsetBytes, lengthBytes);
-            }
-        }
-        return learned(PosixFile.read(fd, address, lengthBytes, offsetBytes), offsetBytes);
+        return lengthBytes > INLINE_MAX_BYTES
+                ? workers.read(address, lengthBytes, offsetBytes)
+                : readv(single(address, lengthBytes), 1, offsetBytes);
     }
 
     @Override
     public int write(long address, int lengthBytes, long offsetBytes, int rwFlags) {
-        if (lengthBytes > INLINE_MAX_BYTES) {
-            return workers.write(address, lengthBytes, offsetBytes, rwFlags);
-        }
-        FileMapping.View view = mapping.view();
-        if (view.isPresent(offsetBytes, lengthBytes)) {
-            try {
-                NativeMemory.copy(address, view.addressOf(offsetBytes), lengthBytes);
-                NativeMemory.awaitFault();
-                return lengthBytes; // As in writev.
-            } catch (InternalError pageGone) {
-                mapping.forget(offsetBytes, lengthBytes);
-            }
-        }
-        return learned(PosixFile.write(fd, address, lengthBytes, offsetBytes), offsetBytes); // rwFlags: as in writev.
+        return lengthBytes > INLINE_MAX_BYTES
+                ? workers.write(address, lengthBytes, offsetBytes, rwFlags)
+                : writev(single(address, lengthBytes), 1, offsetBytes, rwFlags);
+    }
+
+    /** A vector of one buffer, for a call that is over before the next: on the loop, that is. */
+    private long single(long address, int lengthBytes) {
+        Iovec.set(iov, address, lengthBytes);
+        return iov;
     }
 
     /** Does nothing in memory, but the kernel may know better. */
@@ -170,5 +157,6 @@ final class MappedFileIo implements FileIo {
     public void close() {
         workers.close();
         NativeMemory.free(vector);
+        NativeMemory.free(iov);
     }
 }

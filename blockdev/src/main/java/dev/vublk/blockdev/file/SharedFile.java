@@ -4,11 +4,10 @@ package dev.vublk.blockdev.file;
 import dev.vublk.blockdev.BlockLimits;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.ImageType;
+import dev.vublk.blockdev.LateLogger;
 import dev.vublk.blockdev.linux.PosixFile;
 import java.io.IOException;
 import java.util.concurrent.atomic.AtomicInteger;
-import org.apache.logging.log4j.LogManager;
-import org.apache.logging.log4j.Logger;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -19,6 +18,8 @@ import org.jspecify.annotations.Nullable;
  * without agreeing on the moment.
  */
 final class SharedFile {
+    private static final LateLogger LOG = new LateLogger(SharedFile.class);
+
     final int fd;
     final BlockOptions options;
     final FileGeometry geometry;
@@ -123,9 +124,10 @@ final class SharedFile {
     void rememberNoSecureErase() {
         if (canSecureErase) {
             canSecureErase = false;
-            Log.LOGGER.warn(
-                    "{}: the device cannot erase; secure erase overwrites with zeroes, which on flash may leave old copies",
-                    options.image());
+            LOG.get()
+                    .warn(
+                            "{}: the device cannot erase; secure erase overwrites with zeroes, which on flash may leave old copies",
+                            options.image());
         }
     }
 
@@ -144,8 +146,8 @@ final class SharedFile {
         try {
             grown.growTo(2 * fileBytes); // further than needed, so that this happens a few times only
         } catch (IOException e) {
-            Log.LOGGER.debug(
-                    "{}: the grown file cannot be mapped, system calls do: {}", options.image(), e.getMessage());
+            LOG.get()
+                    .debug("{}: the grown file cannot be mapped, system calls do: {}", options.image(), e.getMessage());
         }
     }
 
@@ -160,10 +162,5 @@ final class SharedFile {
             mapping.close();
         }
         PosixFile.close(fd);
-    }
-
-    /** Loaded when there is something to tell: a tool that is over at once does not wait for it. */
-    private static final class Log {
-        static final Logger LOGGER = LogManager.getLogger(SharedFile.class);
     }
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.blockdev.qcow2;
 
+import dev.vublk.blockdev.LateLogger;
 import dev.vublk.blockdev.file.RangeLock;
 import dev.vublk.blockdev.linux.Errno;
-import org.apache.logging.log4j.LogManager;
-import org.apache.logging.log4j.Logger;
 
 /**
  * Hands out clusters of the file. Thread-safe.
@@ -16,6 +15,8 @@ import org.apache.logging.log4j.Logger;
  * <p>One caller at a time changes refcounts; who comes meanwhile waits, and mostly finds what it needs reserved then.
  */
 final class ClusterAllocator implements AutoCloseable {
+    private static final LateLogger LOG = new LateLogger(ClusterAllocator.class);
+
     /** The first batch, and what the batches grow to by doubling: small images do not leak much, large ones seldom wait. */
     private static final long FIRST_BATCH_BYTES = 1 << 20;
 
@@ -246,12 +247,13 @@ final class ClusterAllocator implements AutoCloseable {
     private void lower(MetadataFile file, long cluster, long count) {
         int result = refcounts.change(file, cluster, count, -1, false);
         if (result < 0) {
-            Log.LOGGER.warn(
-                    "{}: {} clusters from {} on could not be given back: {}",
-                    image,
-                    count,
-                    cluster,
-                    Errno.describe(result));
+            LOG.get()
+                    .warn(
+                            "{}: {} clusters from {} on could not be given back: {}",
+                            image,
+                            count,
+                            cluster,
+                            Errno.describe(result));
         }
     }
 
@@ -269,7 +271,7 @@ final class ClusterAllocator implements AutoCloseable {
             }
             int result = refcounts.lower(file, runs);
             if (result < 0) {
-                Log.LOGGER.warn("{}: freed clusters could not all be given back: {}", image, Errno.describe(result));
+                LOG.get().warn("{}: freed clusters could not all be given back: {}", image, Errno.describe(result));
             }
             for (int i = 0; i < runs.size(); i++) {
                 searchFrom = Math.min(searchFrom, runs.cluster(i));
@@ -349,10 +351,5 @@ final class ClusterAllocator implements AutoCloseable {
     @Override
     public void close() {
         refcounts.close();
-    }
-
-    /** Loaded when there is something to tell: a tool that is over at once does not wait for it. */
-    private static final class Log {
-        static final Logger LOGGER = LogManager.getLogger(ClusterAllocator.class);
     }
 }

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.blockdev.qcow2;
 
+import dev.vublk.blockdev.LateLogger;
 import dev.vublk.blockdev.linux.Errno;
 import java.util.concurrent.atomic.AtomicBoolean;
-import org.apache.logging.log4j.LogManager;
-import org.apache.logging.log4j.Logger;
 
 /**
  * Whether an image was found to be corrupt while it was in use: then the header says so, and nothing is written any more.
  * Thread-safe.
  */
 final class ImageCorruption {
+    private static final LateLogger LOG = new LateLogger(ImageCorruption.class);
+
     private final String image;
     private final HeaderUpdate header;
     private final AtomicBoolean found = new AtomicBoolean();
@@ -28,17 +29,13 @@ final class ImageCorruption {
     int found(MetadataFile file, String what) {
         if (found.compareAndSet(false, true)) {
             int result = header.incompatible(file, Qcow2Layout.INCOMPATIBLE_CORRUPT, 0);
-            Log.LOGGER.error(
-                    "{}: the image is corrupt: {}; no more writes until it is repaired by vublk check --repair{}",
-                    image,
-                    what,
-                    result == 0 ? "" : " (the header could not be marked: " + Errno.describe(result) + ")");
+            LOG.get()
+                    .error(
+                            "{}: the image is corrupt: {}; no more writes until it is repaired by vublk check --repair{}",
+                            image,
+                            what,
+                            result == 0 ? "" : " (the header could not be marked: " + Errno.describe(result) + ")");
         }
         return -Errno.EIO;
-    }
-
-    /** Loaded when there is something to tell: a tool that is over at once does not wait for it. */
-    private static final class Log {
-        static final Logger LOGGER = LogManager.getLogger(ImageCorruption.class);
     }
 }

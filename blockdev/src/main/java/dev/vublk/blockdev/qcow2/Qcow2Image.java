@@ -4,12 +4,11 @@ package dev.vublk.blockdev.qcow2;
 import dev.vublk.blockdev.BlockDriver;
 import dev.vublk.blockdev.BlockingIoContext;
 import dev.vublk.blockdev.IoContext;
+import dev.vublk.blockdev.LateLogger;
 import dev.vublk.blockdev.file.ContainerChannel;
 import dev.vublk.blockdev.file.ContainerFile;
 import dev.vublk.blockdev.linux.Errno;
 import java.util.concurrent.atomic.AtomicBoolean;
-import org.apache.logging.log4j.LogManager;
-import org.apache.logging.log4j.Logger;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,6 +16,8 @@ import org.jspecify.annotations.Nullable;
  * whole when somebody else may have changed the file. Thread-safe.
  */
 final class Qcow2Image {
+    private static final LateLogger LOG = new LateLogger(Qcow2Image.class);
+
     final ContainerFile file;
     /** Where the guest's data is: the file itself, or the external data file. */
     final ContainerFile data;
@@ -76,7 +77,7 @@ final class Qcow2Image {
             int result = writable.settle(
                     new ChannelMetadataFile(fileChannel, context), new ChannelMetadataFile(dataChannel, context));
             if (result < 0) {
-                Log.LOGGER.error("{}: could not be closed cleanly: {}", file.path(), Errno.describe(result));
+                LOG.get().error("{}: could not be closed cleanly: {}", file.path(), Errno.describe(result));
             }
         }
         writable.close();
@@ -90,16 +91,12 @@ final class Qcow2Image {
     /** Says once that the tables make no sense; later requests are told by their errno alone. */
     void corruptionSeen(long guestOffset) {
         if (corruptionSeen.compareAndSet(false, true)) {
-            Log.LOGGER.error(
-                    "{}: the image is corrupt: its tables make no sense at offset {} of the disk; requests there fail"
-                            + " (vublk check tells more)",
-                    file.path(),
-                    guestOffset);
+            LOG.get()
+                    .error(
+                            "{}: the image is corrupt: its tables make no sense at offset {} of the disk; requests there fail"
+                                    + " (vublk check tells more)",
+                            file.path(),
+                            guestOffset);
         }
-    }
-
-    /** Loaded when there is something to tell: a tool that is over at once does not wait for it. */
-    private static final class Log {
-        static final Logger LOGGER = LogManager.getLogger(Qcow2Image.class);
     }
 }

@@ -5,6 +5,7 @@ import dev.vublk.blockdev.BlockDriver;
 import dev.vublk.blockdev.BlockOpenException;
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.blockdev.ImageType;
+import dev.vublk.blockdev.LateLogger;
 import dev.vublk.blockdev.file.ContainerChannel;
 import dev.vublk.blockdev.file.ContainerFile;
 import dev.vublk.blockdev.file.FileProbe;
@@ -17,8 +18,6 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.HashSet;
 import java.util.Set;
-import org.apache.logging.log4j.LogManager;
-import org.apache.logging.log4j.Logger;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -26,6 +25,8 @@ import org.jspecify.annotations.Nullable;
  * thread.
  */
 final class Qcow2Opening {
+    private static final LateLogger LOG = new LateLogger(Qcow2Opening.class);
+
     /** Longer chains are a mistake or an attack; each image takes descriptors and memory. Arbitrary. */
     private static final int CHAIN_MAX = 200;
 
@@ -157,10 +158,11 @@ final class Qcow2Opening {
                     + ", which is not supported; raw and qcow2 are");
         }
         ImageType type = probed == ImageFormat.QCOW2 ? ImageType.QCOW2 : ImageType.RAW;
-        Log.LOGGER.warn(
-                "{}: does not say of which format its backing file is; it looks like {} (qemu-img rebase -u -F names one)",
-                options.image(),
-                type == ImageType.RAW ? "raw" : "qcow2");
+        LOG.get()
+                .warn(
+                        "{}: does not say of which format its backing file is; it looks like {} (qemu-img rebase -u -F names one)",
+                        options.image(),
+                        type == ImageType.RAW ? "raw" : "qcow2");
         return type;
     }
 
@@ -214,7 +216,7 @@ final class Qcow2Opening {
         if (options.readOnly() || !readHeader(files.file()).isDirty()) {
             return;
         }
-        Log.LOGGER.warn("{}: was not closed cleanly: its refcounts are made right", options.image());
+        LOG.get().warn("{}: was not closed cleanly: its refcounts are made right", options.image());
         // A descriptor without O_DIRECT, and without locks: those of the container hold.
         int fd = PosixFile.open(options.image(), PosixFile.O_RDWR);
         if (fd < 0) {
@@ -283,10 +285,5 @@ final class Qcow2Opening {
 
     private BlockOpenException refused(String why) {
         return new BlockOpenException(options.image() + ": qcow2: " + why);
-    }
-
-    /** Loaded when there is something to tell: a tool that is over at once does not wait for it. */
-    private static final class Log {
-        static final Logger LOGGER = LogManager.getLogger(Qcow2Opening.class);
     }
 }

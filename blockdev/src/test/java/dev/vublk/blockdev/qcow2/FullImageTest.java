@@ -7,12 +7,10 @@ import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.qcow2.WriteWorld.DataFile;
 import dev.vublk.blockdev.qcow2.WriteWorld.Kind;
 import dev.vublk.blockdev.testing.PlainLoop;
-import dev.vublk.blockdev.testing.Shell;
 import dev.vublk.blockdev.testing.TestVector;
 import java.nio.file.Path;
 import java.util.Random;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -25,12 +23,6 @@ class FullImageTest {
 
     @TempDir
     Path directory;
-
-    @BeforeEach
-    void needQemu() {
-        Shell.assumeProgram("qemu-img");
-        Shell.assumeProgram("qemu-io");
-    }
 
     static Stream<Kind> kinds() {
         return Stream.of(

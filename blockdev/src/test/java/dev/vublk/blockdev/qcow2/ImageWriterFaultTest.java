@@ -13,7 +13,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Objects;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -30,12 +29,6 @@ class ImageWriterFaultTest {
     private PlainLoop loop;
     private MetadataFile file;
     private ImageChanges changes;
-
-    @BeforeEach
-    void needQemu() {
-        Shell.assumeProgram("qemu-img");
-        Shell.assumeProgram("qemu-io");
-    }
 
     private void open(Kind kind) throws Exception {
         world = new WriteWorld(directory, kind, 1);

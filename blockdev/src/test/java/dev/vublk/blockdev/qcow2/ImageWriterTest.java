@@ -5,11 +5,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.vublk.blockdev.qcow2.WriteWorld.DataFile;
 import dev.vublk.blockdev.qcow2.WriteWorld.Kind;
-import dev.vublk.blockdev.testing.Shell;
 import java.nio.file.Path;
 import java.util.Random;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -18,12 +16,6 @@ import org.junit.jupiter.params.provider.MethodSource;
 class ImageWriterTest {
     @TempDir
     Path directory;
-
-    @BeforeEach
-    void needQemu() {
-        Shell.assumeProgram("qemu-img");
-        Shell.assumeProgram("qemu-io");
-    }
 
     static Stream<Kind> kinds() {
         return Stream.of(

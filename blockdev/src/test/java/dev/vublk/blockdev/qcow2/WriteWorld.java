@@ -71,6 +71,8 @@ final class WriteWorld {
     boolean expectFailures;
 
     WriteWorld(Path directory, Kind kind, long seed) throws Exception {
+        Shell.assumeProgram("qemu-img");
+        Shell.assumeProgram("qemu-io");
         this.kind = kind;
         this.random = new Random(seed);
         this.directory = directory;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.emulator.iothread;
 
+import dev.vublk.blockdev.LateLogger;
 import io.netty.channel.uring.IoUring;
-import org.apache.logging.log4j.LogManager;
-import org.apache.logging.log4j.Logger;
 import org.jspecify.annotations.Nullable;
 
 /** What a loop waits with. */
@@ -14,7 +13,7 @@ public enum FdMonitorKind {
     EPOLL,
     POLL;
 
-    private static final Logger LOG = LogManager.getLogger(FdMonitorKind.class);
+    private static final LateLogger LOG = new LateLogger(FdMonitorKind.class);
 
     /** Decides {@link #AUTO}. Warns once when io_uring is wanted but not to be had; call it once a process. */
     public FdMonitorKind resolve() {
@@ -25,9 +24,10 @@ public enum FdMonitorKind {
         if (refusal == null) {
             return IO_URING;
         }
-        LOG.warn(
-                "io_uring is not to be had ({}): descriptors are watched with epoll, files served by worker threads",
-                refusal);
+        LOG.get()
+                .warn(
+                        "io_uring is not to be had ({}): descriptors are watched with epoll, files served by worker threads",
+                        refusal);
         return EPOLL;
     }
 

@@ -17,8 +17,6 @@ import dev.vublk.vhostuser.virtqueue.PackedRingBase;
 import dev.vublk.vhostuser.virtqueue.VirtioFeature;
 import dev.vublk.vhostuser.virtqueue.Virtqueue;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
-import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -53,7 +51,7 @@ final class FuzzedInflight implements AccessGuard.ReadListener {
     /** No start reads or writes more often; a block has at most 16 entries of 32 bytes, and each is looked at a few times. */
     private static final long ACCESSES_PER_START_MAX = 64L * SIZE_MAX;
 
-    private static final FrontendMemory MEMORY = memory();
+    private static final FrontendMemory MEMORY = FuzzedRing.memory(GUEST_ADDRESS, MEMORY_BYTES);
     private static final int REGION_FD = SharedMapping.createMemoryFile("vublk-inflight", REGION_BYTES);
     private static final long REGION = SharedMapping.map(REGION_FD, 0, REGION_BYTES);
 
@@ -109,14 +107,6 @@ final class FuzzedInflight implements AccessGuard.ReadListener {
                 InflightRegion.sizeBytes(BLOCKS, SIZE_MAX, packed), 64L * input.choice(4), BLOCKS, SIZE_MAX);
         for (int i = 0; i <= size; i++) {
             chains.add(new DescriptorChain(arena, Virtqueue.chainLengthMax(size)));
-        }
-    }
-
-    private static FrontendMemory memory() {
-        try {
-            return FrontendMemory.create(GUEST_ADDRESS, MEMORY_BYTES);
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
         }
     }
 

@@ -80,7 +80,8 @@ final class FuzzedRing implements AccessGuard.ReadListener {
         usedIdx = HostMemory.getU16(MAIN.hostAddress() + USED + 2);
     }
 
-    private static FrontendMemory memory(long guestAddress, int bytes) {
+    /** A guest's memory, for as long as the process lives. */
+    static FrontendMemory memory(long guestAddress, int bytes) {
         try {
             return FrontendMemory.create(guestAddress, bytes);
         } catch (IOException e) {

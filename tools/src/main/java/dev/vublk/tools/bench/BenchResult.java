@@ -65,6 +65,11 @@ public record BenchResult(
         return backend == null ? Double.NaN : perRequest(backend.cpuSeconds()) * MILLION;
     }
 
+    /** How often the back end's threads have left the processor; NaN when it was not asked for. */
+    public double backendSwitchesPerRequest() {
+        return backend == null ? Double.NaN : perRequest((double) backend.switches());
+    }
+
     private double perRequest(double value) {
         return requests > 0 ? value / requests : 0;
     }

@@ -2,9 +2,9 @@
 package dev.vublk.tools.bench;
 
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.stream.Stream;
 
 /**
@@ -12,10 +12,11 @@ import java.util.stream.Stream;
  *
  * @param cpuSeconds user and system time of all threads
  * @param sleeps how often those of its threads that are still there have left the processor to wait for something
+ * @param preemptions how often they have been taken off it
  */
-public record ProcessUsage(double cpuSeconds, long sleeps) {
+public record ProcessUsage(double cpuSeconds, long sleeps, long preemptions) {
     /** Of nobody. */
-    static final ProcessUsage NONE = new ProcessUsage(0, 0);
+    static final ProcessUsage NONE = new ProcessUsage(0, 0, 0);
 
     /** USER_HZ: what the kernel tells times in, on every architecture that has this program. */
     private static final double TICKS_PER_SECOND = 100;
@@ -26,13 +27,13 @@ public record ProcessUsage(double cpuSeconds, long sleeps) {
     private static final int STIME = 12;
 
     private static final String SLEEPS = "voluntary_ctxt_switches:";
+    private static final String PREEMPTIONS = "nonvoluntary_ctxt_switches:";
 
     static ProcessUsage of(long pid) throws IOException {
         Path process = Path.of("/proc", String.valueOf(pid));
-        double cpuSeconds = cpuSeconds(Files.readString(process.resolve("stat")));
+        ProcessUsage usage = new ProcessUsage(cpuSeconds(Files.readString(process.resolve("stat"))), 0, 0);
         try (Stream<Path> threads = Files.list(process.resolve("task"))) {
-            return new ProcessUsage(
-                    cpuSeconds, threads.mapToLong(ProcessUsage::sleepsOf).sum());
+            return threads.map(ProcessUsage::switchesOf).reduce(usage, ProcessUsage::plus);
         }
     }
 
@@ -41,27 +42,39 @@ public record ProcessUsage(double cpuSeconds, long sleeps) {
         return (Long.parseLong(fields[UTIME]) + Long.parseLong(fields[STIME])) / TICKS_PER_SECOND;
     }
 
-    private static long sleepsOf(Path thread) {
-        try (Stream<String> lines = Files.lines(thread.resolve("status"))) {
-            return sleeps(lines);
-        } catch (IOException | UncheckedIOException e) {
-            return 0; // The thread has ended meanwhile.
+    private static ProcessUsage switchesOf(Path thread) {
+        try {
+            return switches(Files.readAllLines(thread.resolve("status")));
+        } catch (IOException e) {
+            return NONE; // The thread has ended meanwhile.
         }
     }
 
-    static long sleeps(Stream<String> status) {
-        return status.filter(line -> line.startsWith(SLEEPS))
-                .mapToLong(
-                        line -> Long.parseLong(line.substring(SLEEPS.length()).strip()))
+    static ProcessUsage switches(List<String> status) {
+        return new ProcessUsage(0, field(status, SLEEPS), field(status, PREEMPTIONS));
+    }
+
+    private static long field(List<String> status, String name) {
+        return status.stream()
+                .filter(line -> line.startsWith(name))
+                .mapToLong(line -> Long.parseLong(line.substring(name.length()).strip()))
                 .findFirst()
                 .orElse(0);
     }
 
+    /** How often its threads have left the processor, of themselves or not. */
+    public long switches() {
+        return sleeps + preemptions;
+    }
+
     ProcessUsage since(ProcessUsage before) {
-        return new ProcessUsage(cpuSeconds - before.cpuSeconds, Math.max(0, sleeps - before.sleeps));
+        return new ProcessUsage(
+                cpuSeconds - before.cpuSeconds,
+                Math.max(0, sleeps - before.sleeps),
+                Math.max(0, preemptions - before.preemptions));
     }
 
     ProcessUsage plus(ProcessUsage other) {
-        return new ProcessUsage(cpuSeconds + other.cpuSeconds, sleeps + other.sleeps);
+        return new ProcessUsage(cpuSeconds + other.cpuSeconds, sleeps + other.sleeps, preemptions + other.preemptions);
     }
 }

@@ -12,7 +12,6 @@ import java.io.PrintWriter;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
-import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -32,7 +31,7 @@ import picocli.CommandLine.Parameters;
             "Exit status: 0 nothing is wrong (any more), 1 it could not be checked, 2 errors that can cost data, 3 space is lost"
                     + " but no data; 63 the format has nothing to check."
         })
-final class CheckCommand implements Callable<Integer> {
+final class CheckCommand implements PlainCommand {
     private static final int NOT_CHECKED = 1;
     private static final int CORRUPT = 2;
     private static final int LEAKING = 3;
@@ -73,8 +72,8 @@ final class CheckCommand implements Callable<Integer> {
 
     CheckCommand() {}
 
-    /** The options, for arguments that picocli need not read. */
-    PlainArguments plain() {
+    @Override
+    public PlainArguments plain() {
         PlainArguments plain = new PlainArguments(1, 1, text -> image = text)
                 .value(text -> type = DiskDefaults.oneOf(ImageType.class, text), "-f", "--format")
                 .value(text -> repair = DiskDefaults.oneOf(Qcow2Repair.Mode.class, text), "-r", "--repair")

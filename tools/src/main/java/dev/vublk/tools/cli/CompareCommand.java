@@ -7,7 +7,6 @@ import dev.vublk.tools.image.ImageComparison.Outcome;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.util.Locale;
-import java.util.concurrent.Callable;
 import java.util.function.LongConsumer;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -25,7 +24,7 @@ import picocli.CommandLine.Parameters;
             "",
             "Exit status: 0 they have, 1 they have not, 2 one cannot be opened, 4 one cannot be read."
         })
-final class CompareCommand implements Callable<Integer> {
+final class CompareCommand implements PlainCommand {
     private static final int DIFFERENT = 1;
     static final int CANNOT_OPEN = 2;
     private static final int CANNOT_READ = 4;
@@ -75,8 +74,8 @@ final class CompareCommand implements Callable<Integer> {
 
     CompareCommand() {}
 
-    /** The options, for arguments that picocli need not read. */
-    PlainArguments plain() {
+    @Override
+    public PlainArguments plain() {
         return new PlainArguments(2, 2, this::addImage)
                 .value(text -> firstType = DiskDefaults.oneOf(ImageType.class, text), "-f")
                 .value(text -> secondType = DiskDefaults.oneOf(ImageType.class, text), "-F")

@@ -13,7 +13,6 @@ import java.io.PrintWriter;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -32,7 +31,7 @@ import picocli.CommandLine.Parameters;
             "The target is written under a temporary name beside it and gets its own when it is whole and stable; a file that"
                     + " was there stays until then. SIGINT, SIGTERM and failures leave nothing behind."
         })
-final class ConvertCommand implements Callable<Integer> {
+final class ConvertCommand implements PlainCommand {
     /** Threads where none are asked for: more than these do not help one file. Arbitrary. */
     private static final int THREADS_MAX = 16;
 
@@ -201,8 +200,8 @@ final class ConvertCommand implements Callable<Integer> {
 
     ConvertCommand() {}
 
-    /** The options, for arguments that picocli need not read. */
-    PlainArguments plain() {
+    @Override
+    public PlainArguments plain() {
         PlainArguments plain = new PlainArguments(1, 2, images::add)
                 .value(text -> sourceFormat = text, "-f")
                 .value(text -> targetFormat = text, "-O")

@@ -19,7 +19,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -35,7 +34,7 @@ import picocli.CommandLine.Parameters;
             "",
             "The image is opened read-only. A raw one may be in use; a qcow2 one with --force-share only."
         })
-final class InfoCommand implements Callable<Integer> {
+final class InfoCommand implements PlainCommand {
     @Mixin
     private final CommandOutput output = new CommandOutput();
 
@@ -62,8 +61,8 @@ final class InfoCommand implements Callable<Integer> {
 
     InfoCommand() {}
 
-    /** The options, for arguments that picocli need not read. */
-    PlainArguments plain() {
+    @Override
+    public PlainArguments plain() {
         PlainArguments plain = new PlainArguments(1, 1, text -> image = text)
                 .value(text -> type = DiskDefaults.oneOf(ImageType.class, text), "-f", "--format")
                 .flag(() -> backingChain = true, "--backing-chain")

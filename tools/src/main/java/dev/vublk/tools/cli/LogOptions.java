@@ -24,7 +24,7 @@ final class LogOptions {
 
     /** To be called before anything is logged. */
     void apply() {
-        LogSetup.await();
+        ServingSetup.awaitLog();
         // WARN is what the configuration says; where nothing more is wanted it need not be there (ShortCommand).
         if (level != LogLevel.WARN) {
             Configurator.setAllLevels("dev.vublk", Level.valueOf(level.name()));

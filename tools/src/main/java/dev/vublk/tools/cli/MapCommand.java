@@ -9,7 +9,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -25,7 +24,7 @@ import picocli.CommandLine.Parameters;
             "",
             "For people only what is data is told; --output=json tells everything, in qemu-img's words."
         })
-final class MapCommand implements Callable<Integer> {
+final class MapCommand implements PlainCommand {
     @Mixin
     private final CommandOutput output = new CommandOutput();
 
@@ -63,8 +62,8 @@ final class MapCommand implements Callable<Integer> {
 
     MapCommand() {}
 
-    /** The options, for arguments that picocli need not read. */
-    PlainArguments plain() {
+    @Override
+    public PlainArguments plain() {
         PlainArguments plain = new PlainArguments(1, 1, text -> image = text)
                 .value(text -> type = DiskDefaults.oneOf(ImageType.class, text), "-f", "--format")
                 .value(text -> startBytes = SizeConverter.parse(text), "-s", "--start-offset")

@@ -3,12 +3,7 @@ package dev.vublk.tools.cli;
 
 import dev.vublk.blockdev.linux.NativeMemory;
 import dev.vublk.tools.cli.CommandOutput.WrongUsage;
-import dev.vublk.vhostuser.linux.LibC;
-import io.netty.channel.uring.IoUring;
 import java.io.PrintWriter;
-import java.util.Arrays;
-import java.util.Map;
-import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -25,26 +20,17 @@ public final class ShortCommand {
 
     private static final int FAILED = 1;
 
-    /** First arguments that this is for. */
-    static final Map<String, Class<?>> COMMANDS = Map.of(
-            "convert", ConvertCommand.class,
-            "export-image", ConvertCommand.class,
-            "check", CheckCommand.class,
-            "compare", CompareCommand.class,
-            "info", InfoCommand.class,
-            "map", MapCommand.class);
-
     @Option(names = "--debug", scope = ScopeType.INHERIT, description = "Show the stack trace of a failure.")
     private boolean debug;
 
     /** Runs such a command: its exit status, or {@link #NOT_PLAIN} where picocli must read the arguments. */
     public static int run(String... args) {
-        if (args.length == 0 || !COMMANDS.containsKey(args[0])) {
+        PlainCommand command = args.length == 0 ? null : of(args[0]);
+        if (command == null) {
             return NOT_PLAIN;
         }
         prepareSystemCalls();
-        Callable<Integer> command = plain(args);
-        if (command == null) {
+        if (!command.plain().read(args)) {
             return NOT_PLAIN;
         }
         logSimply();
@@ -66,30 +52,15 @@ public final class ShortCommand {
         return status;
     }
 
-    /** The command with its options set; null where picocli must read them. */
-    static @Nullable Callable<Integer> plain(String... args) {
-        return switch (args[0]) {
-            case "convert", "export-image" -> {
-                ConvertCommand convert = new ConvertCommand();
-                yield convert.plain().read(args) ? convert : null;
-            }
-            case "check" -> {
-                CheckCommand check = new CheckCommand();
-                yield check.plain().read(args) ? check : null;
-            }
-            case "compare" -> {
-                CompareCommand compare = new CompareCommand();
-                yield compare.plain().read(args) ? compare : null;
-            }
-            case "info" -> {
-                InfoCommand info = new InfoCommand();
-                yield info.plain().read(args) ? info : null;
-            }
-            case "map" -> {
-                MapCommand map = new MapCommand();
-                yield map.plain().read(args) ? map : null;
-            }
-            default -> throw new IllegalArgumentException(args[0]);
+    /** The command that a first argument names, if it is one of these. */
+    static @Nullable PlainCommand of(String name) {
+        return switch (name) {
+            case "convert", "export-image" -> new ConvertCommand();
+            case "check" -> new CheckCommand();
+            case "compare" -> new CompareCommand();
+            case "info" -> new InfoCommand();
+            case "map" -> new MapCommand();
+            default -> null;
         };
     }
 
@@ -102,18 +73,6 @@ public final class ShortCommand {
     /** Begins to set up system calls, which takes about as long as to set up and read the command line, and need not wait for it. */
     static void prepareSystemCalls() {
         Thread.ofPlatform().name("vublk-prepare").daemon().start(() -> NativeMemory.free(NativeMemory.allocate(1)));
-    }
-
-    /** Begins to set up what disks are served with, as with {@link #prepareSystemCalls}. */
-    static void prepareServing(String... args) {
-        LogSetup.begin();
-        Thread.ofPlatform().name("vublk-prepare").daemon().start(() -> {
-            NativeMemory.free(NativeMemory.allocate(1));
-            if (Arrays.stream(args).noneMatch(arg -> arg.startsWith("--fd-monitor"))) {
-                IoUring.isAvailable(); // Who asks for something else may not be allowed to try.
-            }
-            LibC.check(0);
-        });
     }
 
     boolean isDebug() {

@@ -94,11 +94,11 @@ public final class VublkCommand implements Callable<Integer> {
     /** The command line for these arguments: of commands whose start counts only that one, as the others take time to set up. */
     public static CommandLine commandLine(String... args) {
         if (args.length > 0 && args[0].equals("export")) {
-            ShortCommand.prepareServing(args);
+            ServingSetup.begin(args);
             ShortCommand root = new ShortCommand();
             return configured(new CommandLine(root).addSubcommand(ExportCommand.class), root::isDebug);
         }
-        Class<?> command = args.length == 0 ? null : ShortCommand.COMMANDS.get(args[0]);
+        PlainCommand command = args.length == 0 ? null : ShortCommand.of(args[0]);
         if (command != null) {
             if (Arrays.stream(args).noneMatch(arg -> arg.startsWith("--log-level"))) {
                 ShortCommand.logSimply();

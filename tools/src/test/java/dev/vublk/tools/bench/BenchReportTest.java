@@ -4,7 +4,7 @@ package dev.vublk.tools.bench;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
-import java.util.stream.Stream;
+import java.util.List;
 import org.HdrHistogram.Histogram;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -29,7 +29,7 @@ class BenchReportTest {
 
     @Test
     void shouldComputeRates() {
-        BenchResult result = result(0, new ProcessUsage(3.0, 12_345));
+        BenchResult result = result(0, new ProcessUsage(3.0, 12_345, 6));
         assertThat(result.iops()).isEqualTo(2_000_000);
         assertThat(result.mibPerSecond()).isEqualTo(7812.5);
         assertThat(result.kicksPerRequest()).isEqualTo(0.25);
@@ -40,7 +40,7 @@ class BenchReportTest {
 
     @Test
     void shouldPrintWhatItMeasured() {
-        assertThat(new BenchReport(result(0, new ProcessUsage(3.0, 12_345))).text())
+        assertThat(new BenchReport(result(0, new ProcessUsage(3.0, 12_345, 6))).text())
                 .isEqualTo("""
                         randread, 4096 bytes, depth 1, 2 of 8 queues active, 1 client thread polling, direct descriptors, 2.00 s
                           IOPS          2,000,000 (7,812.5 MiB/s)
@@ -97,9 +97,10 @@ class BenchReportTest {
     }
 
     @Test
-    void shouldCountSleepsOnly() {
-        assertThat(ProcessUsage.sleeps(
-                        Stream.of("Name:\tx", "voluntary_ctxt_switches:\t31", "nonvoluntary_ctxt_switches:\t9")))
-                .isEqualTo(31);
+    void shouldTellSleepsFromPreemptions() {
+        ProcessUsage usage = ProcessUsage.switches(
+                List.of("Name:\tx", "voluntary_ctxt_switches:\t31", "nonvoluntary_ctxt_switches:\t9"));
+        assertThat(usage).isEqualTo(new ProcessUsage(0, 31, 9));
+        assertThat(usage.switches()).isEqualTo(40);
     }
 }

@@ -118,7 +118,7 @@ public final class CodecExperiment {
     private void measure(Design design, int blockBytes, boolean waits, int threads, boolean counts) throws Exception {
         try (CodecPool pool = design.create(threads, blockBytes, waits)) {
             List<Thread> workers = pool.threads();
-            long switches = Machine.contextSwitches(ProcessHandle.current().pid());
+            ProcessUsage before = ProcessUsage.of(ProcessHandle.current().pid());
             long[] cpuNs = cpuNs(workers);
             long startNs = System.nanoTime();
             for (int at = 0; at < SOURCE_BYTES; at += blockBytes) {
@@ -130,7 +130,8 @@ public final class CodecExperiment {
             pool.finish();
             double seconds = (System.nanoTime() - startNs) / 1e9;
             long[] endNs = cpuNs(workers);
-            switches = Machine.contextSwitches(ProcessHandle.current().pid()) - switches;
+            long switches =
+                    ProcessUsage.of(ProcessHandle.current().pid()).since(before).switches();
             if (!counts) {
                 return;
             }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.tools.bench;
 
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -31,6 +33,15 @@ enum ComparedDisk {
 
     boolean isOnDisk() {
         return this == EXT4 || this == EXT4_CACHED || this == QCOW2_EXT4;
+    }
+
+    /** A raw image full of data, in memory or, for a disk, in that directory; for a null disk an empty file. */
+    Path createImage(Path diskDirectory, int mib) throws IOException {
+        Path image = Files.createTempFile(isOnDisk() ? diskDirectory : Path.of("/dev/shm"), "vublk-bench", ".img");
+        if (this != NULL) {
+            Machine.fill(image, mib);
+        }
+        return image;
     }
 
     /** The image of one back end. */

@@ -4,7 +4,6 @@ package dev.vublk.tools.bench;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -13,9 +12,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Set;
 import java.util.concurrent.Callable;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
-import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -32,8 +28,8 @@ import picocli.CommandLine.Option;
         sortOptions = false,
         description = "vublk beside qemu-storage-daemon: the same disks, the same load, in turn within each round.")
 public final class Comparison implements Callable<Integer> {
-    private static final int IMAGE_MIB = 512;
     static final String VUBLK = "vublk";
+    private static final int IMAGE_MIB = 512;
     private static final String VUBLK_2 = "vublk-2-iothreads";
     private static final String QSD = "qsd";
     private static final String QSD_URING = "qsd-io_uring";
@@ -89,7 +85,7 @@ public final class Comparison implements Callable<Integer> {
         Report report = reporting.begin("bench.sh compare", plots);
         report.line(
                 "%s; %d rounds of %.1f s after %.1f s of warm-up each; medians (least - most).%n",
-                output(List.of("qemu-storage-daemon", "--version"))
+                Machine.output(List.of("qemu-storage-daemon", "--version"))
                         .lines()
                         .findFirst()
                         .orElse(""),
@@ -138,19 +134,16 @@ public final class Comparison implements Callable<Integer> {
             return;
         }
         Path directory = Files.createTempDirectory("vublk-compare");
-        Path image = disk.isOnDisk()
-                ? Files.createTempFile(diskDirectory, "vublk-compare", ".img")
-                : Files.createTempFile(Path.of("/dev/shm"), "vublk-compare", ".img");
+        Path image = disk.createImage(diskDirectory, IMAGE_MIB);
         try {
             if (disk != ComparedDisk.NULL) {
-                Machine.fill(image, IMAGE_MIB);
-                output(List.of("sync", image.toString()));
+                Machine.output(List.of("sync", image.toString()));
             }
             if (disk.isQcow2()) {
                 for (String name : names(group, disk)) {
                     String copy = disk.image(image, name).toString();
-                    output(List.of("qemu-img", "convert", "-f", "raw", "-O", "qcow2", image.toString(), copy));
-                    output(List.of("sync", copy));
+                    Machine.output(List.of("qemu-img", "convert", "-f", "raw", "-O", "qcow2", image.toString(), copy));
+                    Machine.output(List.of("sync", copy));
                 }
             }
             compare(group, cases, disk, directory, image, report);
@@ -181,14 +174,8 @@ public final class Comparison implements Callable<Integer> {
                             name, directory, socket, command(name, disk, disk.image(image, name), socket)));
                 }
             }
-            // Only that everything is compiled, on both sides, and every page of the image has been touched.
             for (ComparedServer server : servers) {
-                new Bench(cases.getFirst()
-                                .options(server)
-                                .ioDepth(32)
-                                .timeSeconds(3)
-                                .build())
-                        .run(progress -> {});
+                warmUp(cases.getFirst(), server);
             }
             for (int round = 0; round < rounds; round++) {
                 for (ComparedCase each : cases) {
@@ -226,12 +213,7 @@ public final class Comparison implements Callable<Integer> {
                 images.add(NewImages.start(name, directory, disk, 1 + rounds * cases.size()));
             }
             for (NewImages each : images) {
-                new Bench(cases.getFirst()
-                                .options(each.next())
-                                .ioDepth(32)
-                                .timeSeconds(3)
-                                .build())
-                        .run(progress -> {});
+                warmUp(cases.getFirst(), each.next());
             }
             for (int round = 0; round < rounds; round++) {
                 for (ComparedCase each : cases) {
@@ -245,6 +227,11 @@ public final class Comparison implements Callable<Integer> {
             images.forEach(NewImages::close);
             Machine.deleteTree(directory);
         }
+    }
+
+    /** Only that everything is compiled, on both sides, and every page of the image has been touched. */
+    private static void warmUp(ComparedCase first, ComparedServer server) throws IOException {
+        new Bench(first.options(server).ioDepth(32).timeSeconds(3).build()).run(progress -> {});
     }
 
     private static List<String> names(ComparedCase.Group group, ComparedDisk disk) {
@@ -283,36 +270,23 @@ public final class Comparison implements Callable<Integer> {
 
     private void measure(ComparedCase each, ComparedServer server, ComparedCase.Group group, Report report)
             throws Exception {
-        long switchesBefore = Machine.contextSwitches(server.pid());
-        BenchResult result = run(each.options(server)
+        BenchResult result = RunningLoad.run(each.options(server)
                 .timeSeconds(timeSeconds)
                 .warmupSeconds(warmupSeconds)
                 .build());
-        long switches = Machine.contextSwitches(server.pid()) - switchesBefore;
-        // The switches are those of the warm-up too.
-        double requests = result.iops() * (timeSeconds + warmupSeconds);
         medians.add(key(group, each, server.name, "iops"), result.iops());
         medians.add(key(group, each, server.name, "cpu"), result.backendCpuSecondsPerMillion());
         medians.add(key(group, each, server.name, "p50"), result.latency().p50());
         medians.add(key(group, each, server.name, "p999"), result.latency().p999());
-        medians.add(key(group, each, server.name, "switches"), switches / requests);
+        medians.add(key(group, each, server.name, "switches"), result.backendSwitchesPerRequest());
         medians.add(key(group, each, server.name, "rss"), Machine.residentKib(server.pid()) / 1024.0);
         report.progress("%s, %s: %s IOPS", each.label(), server.name, Machine.thousands(result.iops()));
-    }
-
-    private static BenchResult run(BenchOptions options) throws Exception {
-        BenchResult result = new Bench(options).run(progress -> {});
-        if (result.errors() > 0) {
-            throw new IOException(
-                    result.errors() + " requests failed, the first with status " + result.firstErrorStatus());
-        }
-        return result;
     }
 
     /** fio on the file itself: what the disk gives without any virtual machine in between. */
     private void measureFio(ComparedCase each, Path image, ComparedCase.Group group) throws Exception {
         JsonNode job = new ObjectMapper()
-                .readTree(output(List.of(
+                .readTree(Machine.output(List.of(
                         "fio",
                         "--name=fio",
                         "--filename=" + image,
@@ -340,34 +314,16 @@ public final class Comparison implements Callable<Integer> {
         medians.add(key(group, each, FIO, "p999"), latency.path("99.900000").asDouble() / 1e3);
     }
 
-    /** Over the second half of a run, in which nothing has to start any more. */
+    /** In the middle of a run, while nothing starts or ends. */
     private void countSyscalls(ComparedCase each, ComparedServer server, ComparedCase.Group group) throws Exception {
         BenchOptions options = each.options(server)
                 .timeSeconds(SYSCALLS_S * 2)
                 .warmupSeconds(SYSCALLS_S)
                 .build();
-        CompletableFuture<BenchResult> load = CompletableFuture.supplyAsync(() -> {
-            try {
-                return run(options);
-            } catch (Exception e) {
-                throw new CompletionException(e);
-            }
-        });
-        TimeUnit.MILLISECONDS.sleep((long) (SYSCALLS_S * 1500));
+        RunningLoad load = RunningLoad.start(options);
         double rate = Perf.systemCalls(server.pid(), SYSCALLS_S);
         medians.add(
-                key(group, each, server.name, "syscalls"), rate / load.join().iops());
-    }
-
-    static String output(List<String> command) throws IOException, InterruptedException {
-        Process process = new ProcessBuilder(command).start();
-        process.getOutputStream().close();
-        String text = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-        if (process.waitFor() != 0) {
-            throw new IOException(String.join(" ", command) + ": "
-                    + new String(process.getErrorStream().readAllBytes(), StandardCharsets.UTF_8).strip());
-        }
-        return text;
+                key(group, each, server.name, "syscalls"), rate / load.result().iops());
     }
 
     private void write(

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.tools.bench;
 
-import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -124,17 +123,13 @@ public final class FlagsBench implements Callable<Integer> {
             medians.add(variant + "start", (System.nanoTime() - startNs) / 1e6);
             double warmupSeconds = COMPILED_S;
             for (Load load : LOADS) {
-                BenchResult result = new Bench(BenchOptions.builder(
-                                        directory.resolve(load.disk + ".sock").toString())
-                                .ioDepth(load.depth)
-                                .warmupSeconds(warmupSeconds)
-                                .timeSeconds(timeSeconds)
-                                .backendPid(server.pid())
-                                .build())
-                        .run(progress -> {});
-                if (result.errors() > 0) {
-                    throw new IOException(variant + ": " + result.errors() + " requests failed");
-                }
+                BenchResult result = RunningLoad.run(BenchOptions.builder(
+                                directory.resolve(load.disk + ".sock").toString())
+                        .ioDepth(load.depth)
+                        .warmupSeconds(warmupSeconds)
+                        .timeSeconds(timeSeconds)
+                        .backendPid(server.pid())
+                        .build());
                 warmupSeconds = timeSeconds;
                 medians.add(variant + load.label, result.iops());
                 report.progress("%s, %s: %s IOPS", variant, load.label, Machine.thousands(result.iops()));

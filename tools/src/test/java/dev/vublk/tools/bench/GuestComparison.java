@@ -124,12 +124,7 @@ public final class GuestComparison implements Callable<Integer> {
         List<Path> images = new ArrayList<>();
         try {
             for (String _ : NAMES) {
-                Path home = disk.isOnDisk() ? diskDirectory : Path.of("/dev/shm");
-                Path image = Files.createTempFile(home, "vublk-guests", ".img");
-                images.add(image);
-                if (disk != ComparedDisk.NULL) {
-                    Machine.fill(image, IMAGE_MIB);
-                }
+                images.add(disk.createImage(diskDirectory, IMAGE_MIB));
             }
             Path ours = directory.resolve("vublk.sock");
             Path theirs = directory.resolve("qsd.sock");

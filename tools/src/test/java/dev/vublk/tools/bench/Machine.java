@@ -3,9 +3,11 @@ package dev.vublk.tools.bench;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
+import java.util.List;
 import java.util.Locale;
 import java.util.Random;
 import java.util.stream.Stream;
@@ -35,6 +37,20 @@ final class Machine {
         }
     }
 
+    /** What a program prints that ends well; what it complains of goes to standard error. */
+    static String output(List<String> command) throws IOException, InterruptedException {
+        Process process = new ProcessBuilder(command)
+                .redirectError(ProcessBuilder.Redirect.INHERIT)
+                .start();
+        process.getOutputStream().close();
+        String text = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        int status = process.waitFor();
+        if (status != 0) {
+            throw new IOException(String.join(" ", command) + ": status " + status);
+        }
+        return text;
+    }
+
     static void deleteTree(Path directory) throws IOException {
         try (Stream<Path> files = Files.walk(directory)) {
             for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
@@ -46,15 +62,6 @@ final class Machine {
     /** A number of requests a second, for people. */
     static String thousands(double value) {
         return String.format(Locale.ROOT, value < 100_000 ? "%.1fk" : "%.0fk", value / 1000);
-    }
-
-    /** Times that a process's threads have left the processor so far, of themselves or not. */
-    static long contextSwitches(long pid) throws IOException {
-        try (Stream<Path> threads = Files.list(Path.of("/proc", String.valueOf(pid), "task"))) {
-            return threads.mapToLong(thread -> field(thread.resolve("status"), "voluntary_ctxt_switches:")
-                            + field(thread.resolve("status"), "nonvoluntary_ctxt_switches:"))
-                    .sum();
-        }
     }
 
     /** KiB of memory that a process has for itself and from files, without shared memory: guests' and images on tmpfs. */
@@ -71,7 +78,7 @@ final class Machine {
                     .findFirst()
                     .orElse(0);
         } catch (IOException | UncheckedIOException e) {
-            return 0; // The thread has ended meanwhile.
+            return 0; // The process has ended meanwhile.
         }
     }
 }

@@ -30,7 +30,7 @@ final class NewImages implements AutoCloseable {
         for (int i = 0; i <= count; i++) {
             images.add(directory.resolve(name + "-" + i + ".qcow2"));
             sockets.add(directory.resolve(name + "-" + i + ".sock"));
-            Comparison.output(List.of(
+            Machine.output(List.of(
                     "qemu-img", "create", "-q", "-f", "qcow2", images.getLast().toString(), SIZE));
         }
         List<String> command = disk.command(name.equals(Comparison.VUBLK), Comparison.launcher(), images, sockets);
@@ -42,7 +42,7 @@ final class NewImages implements AutoCloseable {
     ComparedServer next() {
         if (used > 0) {
             try {
-                Comparison.output(List.of(
+                Machine.output(List.of(
                         "fallocate",
                         "--punch-hole",
                         "--offset",

@@ -2,7 +2,6 @@
 package dev.vublk.tools.bench;
 
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -37,7 +36,7 @@ final class Perf {
 
     private static Map<String, Double> count(long pid, List<String> events, double seconds)
             throws IOException, InterruptedException {
-        String counted = run(perf(
+        String counted = Machine.output(perf(
                 "stat",
                 "-x,",
                 "-o",
@@ -62,7 +61,7 @@ final class Perf {
 
     /** The stacks of the process's threads, so many times a second of the time they take: lines of {@code perf script}. */
     static String stacks(long pid, int perSecond, double seconds, Path data) throws IOException, InterruptedException {
-        run(perf(
+        String _ = Machine.output(perf(
                 "record",
                 "-q",
                 "-e",
@@ -75,7 +74,7 @@ final class Perf {
                 "-p",
                 String.valueOf(pid),
                 seconds));
-        return run(List.of("perf", "script", "-i", data.toString(), "-F", "comm,tid,ip,sym"));
+        return Machine.output(List.of("perf", "script", "-i", data.toString(), "-F", "comm,tid,ip,sym"));
     }
 
     private static List<String> perf(Object... words) {
@@ -88,23 +87,5 @@ final class Perf {
             }
         }
         return command;
-    }
-
-    static String run(List<String> command) throws IOException, InterruptedException {
-        Process process;
-        try {
-            process = new ProcessBuilder(command)
-                    .redirectError(ProcessBuilder.Redirect.DISCARD)
-                    .start();
-        } catch (IOException e) {
-            throw new IOException(command.getFirst() + " is missing (Debian has it in linux-perf)", e);
-        }
-        process.getOutputStream().close();
-        String text = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-        int status = process.waitFor();
-        if (status != 0) {
-            throw new IOException(String.join(" ", command) + ": status " + status);
-        }
-        return text;
     }
 }

@@ -9,9 +9,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
-import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -98,12 +95,8 @@ public final class ProfileBench implements Callable<Integer> {
         Report report = reporting.begin("bench.sh profile", plots);
         for (ComparedDisk disk : disks) {
             Path directory = Files.createTempDirectory("vublk-profile");
-            Path image = Files.createTempFile(
-                    disk.isOnDisk() ? diskDirectory : Path.of("/dev/shm"), "vublk-profile", ".img");
+            Path image = disk.createImage(diskDirectory, IMAGE_MIB);
             try {
-                if (disk != ComparedDisk.NULL) {
-                    Machine.fill(image, IMAGE_MIB);
-                }
                 profile(disk, directory, image, report);
             } finally {
                 Files.deleteIfExists(image);
@@ -119,39 +112,31 @@ public final class ProfileBench implements Callable<Integer> {
         List<String> command = new ArrayList<>(List.of("env", "VUBLK_JAVA_OPTS=-XX:+PreserveFramePointer"));
         command.addAll(disk.vublk(Path.of(System.getProperty("vublk.launcher", "scripts/vublk")), image, socket, 1));
         try (ComparedServer server = ComparedServer.start("vublk", directory, socket, command)) {
-            CompletableFuture<BenchResult> load = CompletableFuture.supplyAsync(() -> load(server));
-            TimeUnit.SECONDS.sleep(WARMUP_S);
+            RunningLoad load = RunningLoad.start(load(server));
             Path map = Path.of("/tmp", "perf-" + server.pid() + ".map"); // where perf looks for it
             try {
-                Perf.run(List.of(
+                String _ = Machine.output(List.of(
                         Path.of(System.getProperty("java.home"), "bin", "jcmd").toString(),
                         String.valueOf(server.pid()),
                         "Compiler.perfmap"));
                 String stacks = Perf.stacks(server.pid(), frequency, timeSeconds, directory.resolve("perf.data"));
                 Map<String, Double> calls = Perf.systemCalls(server.pid(), SYSTEM_CALLS, timeSeconds);
-                write(disk, FlameGraph.of(stacks, IO_THREADS), load.join(), calls, report);
-            } catch (CompletionException e) {
-                throw new IOException(e.getCause());
+                write(disk, FlameGraph.of(stacks, IO_THREADS), load.result(), calls, report);
             } finally {
                 Files.deleteIfExists(map);
             }
         }
     }
 
-    private BenchResult load(ComparedServer server) {
-        try {
-            return new Bench(BenchOptions.builder(server.socket.toString())
-                            .workload(workload)
-                            .ioDepth(depth)
-                            .event(event)
-                            .backendPid(server.pid())
-                            .warmupSeconds(WARMUP_S)
-                            .timeSeconds(2 * timeSeconds + SLACK_S)
-                            .build())
-                    .run(progress -> {});
-        } catch (IOException e) {
-            throw new CompletionException(e);
-        }
+    private BenchOptions load(ComparedServer server) {
+        return BenchOptions.builder(server.socket.toString())
+                .workload(workload)
+                .ioDepth(depth)
+                .event(event)
+                .backendPid(server.pid())
+                .warmupSeconds(WARMUP_S)
+                .timeSeconds(2 * timeSeconds + SLACK_S)
+                .build();
     }
 
     private void write(

@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -83,6 +84,12 @@ class PlainArgumentsTest {
                 .userObject();
     }
 
+    /** The command with its options set; null where picocli must read them. */
+    private static @Nullable PlainCommand plain(String... args) {
+        PlainCommand command = requireNonNull(ShortCommand.of(args[0]));
+        return command.plain().read(args) ? command : null;
+    }
+
     @ParameterizedTest
     @ValueSource(
             strings = {
@@ -100,7 +107,7 @@ class PlainArgumentsTest {
                 "map -s 4K -l 1M --output json a.img",
             })
     void shouldReadWhatIsPlainAsPicocliDoes(String line) throws Exception {
-        Object plain = requireNonNull(ShortCommand.plain(words(line)), "plain");
+        Object plain = requireNonNull(plain(words(line)), "plain");
 
         assertThat(options(plain)).isEqualTo(options(readByPicocli(words(line))));
     }
@@ -130,7 +137,7 @@ class PlainArgumentsTest {
                 "map -- a.img",
             })
     void shouldLeaveToPicocliWhatIsNot(String line) {
-        assertThat(ShortCommand.plain(words(line))).isNull();
+        assertThat(plain(words(line))).isNull();
     }
 
     @Test
@@ -139,7 +146,7 @@ class PlainArgumentsTest {
         System.out.println("PlainArgumentsTest seed " + seed);
         Random random = new Random(seed);
         CommandLine line = VublkCommand.commandLine();
-        List<String> commands = ShortCommand.COMMANDS.keySet().stream().sorted().toList();
+        List<String> commands = List.of("check", "compare", "convert", "export-image", "info", "map");
         int plainCount = 0;
         for (int i = 0; i < 1000; i++) {
             String command = commands.get(random.nextInt(commands.size()));
@@ -162,7 +169,7 @@ class PlainArgumentsTest {
             }
             args.add("a.img");
             String[] array = args.toArray(String[]::new);
-            Object plain = ShortCommand.plain(array);
+            Object plain = plain(array);
             if (plain == null) {
                 continue;
             }

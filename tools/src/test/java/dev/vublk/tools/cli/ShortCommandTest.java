@@ -7,22 +7,17 @@ import dev.vublk.tools.Main;
 import java.io.File;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.List;
-import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Short commands in a process of their own, as users start them. */
 class ShortCommandTest {
-    /** Two busy processors may take their time. */
-    private static final int LIMIT_S = 120;
-
     @TempDir
     private Path directory;
 
     private Path image;
+    private String classes = "";
 
     @BeforeEach
     void makeImage() throws Exception {
@@ -31,32 +26,15 @@ class ShortCommandTest {
         image = Files.write(directory.resolve("a.img"), bytes);
     }
 
-    /** Exit status; what it prints is in {@code out}, what it loads in {@code classes}. */
+    /** Exit status; what it prints is in {@link #printed}, what it loads in {@code classes}. */
     private int run(String... args) throws Exception {
         return run(directory.resolve("out").toFile(), args);
     }
 
     private int run(File output, String... args) throws Exception {
-        List<String> command = new ArrayList<>(List.of(
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-Xlog:class+load:file=" + directory.resolve("classes"),
-                "--enable-native-access=ALL-UNNAMED",
-                "--add-exports",
-                "java.base/jdk.internal.vm=ALL-UNNAMED",
-                "-cp",
-                System.getProperty("surefire.test.class.path", System.getProperty("java.class.path")),
-                Main.class.getName()));
-        command.addAll(List.of(args));
-        Process process = new ProcessBuilder(command)
-                .redirectErrorStream(true)
-                .redirectOutput(output)
-                .start();
-        try {
-            assertThat(process.waitFor(LIMIT_S, TimeUnit.SECONDS)).as("ends").isTrue();
-            return process.exitValue();
-        } finally {
-            process.destroyForcibly();
-        }
+        JavaRun run = JavaRun.of(directory, output, Main.class, args);
+        classes = run.classes();
+        return run.status();
     }
 
     private String printed() throws Exception {
@@ -64,8 +42,8 @@ class ShortCommandTest {
     }
 
     /** Each of these takes longer to be set up than such a command runs. */
-    private void assertNothingIsLoadedThatIsNotNeeded() throws Exception {
-        assertThat(Files.readString(directory.resolve("classes")))
+    private void assertNothingIsLoadedThatIsNotNeeded() {
+        assertThat(classes)
                 .contains(" dev.vublk.tools.Main ")
                 .doesNotContain(" picocli.CommandLine ")
                 .doesNotContain(" picocli.CommandLine$Model")
