@@ -25,8 +25,7 @@ final class ServingSetup {
             NativeMemory.free(NativeMemory.allocate(1));
             LibC.check(0);
             // Netty logs. Log4j does not let the second thread wait that asks for a logger: it gets one without a
-            // configuration, and a
-            // level that is chosen then is forgotten.
+            // configuration, and a level that is chosen then is forgotten.
             join(first);
             if (Arrays.stream(args).noneMatch(arg -> arg.startsWith("--fd-monitor"))) {
                 IoUring.isAvailable(); // Who asks for something else may not be allowed to try.
