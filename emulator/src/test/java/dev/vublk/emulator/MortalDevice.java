@@ -10,6 +10,7 @@ import dev.vublk.vhostuser.virtqueue.InflightBlock;
 import dev.vublk.vhostuser.virtqueue.InflightFaults;
 import dev.vublk.vhostuser.virtqueue.QueueLog;
 import dev.vublk.vhostuser.virtqueue.VirtqueueSetup;
+import java.util.function.IntConsumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,9 +18,14 @@ import org.jspecify.annotations.Nullable;
  * neither ring nor region any more.
  *
  * @param beforeStop run on the control loop when a queue is about to be stopped
+ * @param afterStart run on the control loop with the index of a queue that has been started
  */
-public record MortalDevice(VirtioBlkDevice device, InflightFaults faults, Runnable beforeStop)
+public record MortalDevice(VirtioBlkDevice device, InflightFaults faults, Runnable beforeStop, IntConsumer afterStart)
         implements VhostUserDevice {
+    public MortalDevice(VirtioBlkDevice device, InflightFaults faults, Runnable beforeStop) {
+        this(device, faults, beforeStop, queue -> {});
+    }
+
     public MortalDevice(VirtioBlkDevice device, InflightFaults faults) {
         this(device, faults, () -> {});
     }
@@ -28,6 +34,7 @@ public record MortalDevice(VirtioBlkDevice device, InflightFaults faults, Runnab
     public void startQueue(VirtqueueSetup setup) throws VhostUserProtocolException {
         InflightBlock block = setup.inflight();
         device.startQueue(block == null ? setup : setup.withInflight(block.withFaults(faults)));
+        afterStart.accept(setup.queueIndex());
     }
 
     @Override

@@ -20,6 +20,7 @@ import dev.vublk.vhostuser.socket.ListenerOptions;
 import dev.vublk.vhostuser.virtqueue.InflightPoint;
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -56,6 +57,9 @@ final class SimulatedBackEnd {
     private int stepsToDeath = IMMORTAL;
 
     private boolean isDead;
+
+    /** The queues that this process has ever looked at: an IOMMU's guest has them wait. */
+    private final BitSet begun = new BitSet();
 
     SimulatedBackEnd(
             SimulatedWorld world,
@@ -115,7 +119,9 @@ final class SimulatedBackEnd {
                         capacity,
                         new UndisputedDisk(),
                         EmulatorUnderTest.SETTINGS),
-                this::reached);
+                this::reached,
+                () -> {},
+                begun::set);
     }
 
     /** A dead process touches neither ring nor region: whichever queue is about to do so ends. */
@@ -148,6 +154,10 @@ final class SimulatedBackEnd {
     void die() {
         isDead = true;
         cutOff();
+    }
+
+    boolean hasBegun(int queue) {
+        return begun.get(queue);
     }
 
     boolean startsWriteback() {

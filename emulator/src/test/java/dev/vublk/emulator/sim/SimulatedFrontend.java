@@ -49,6 +49,9 @@ final class SimulatedFrontend implements AutoCloseable {
     /** All rings have been started by the present back end. */
     private boolean ringsRun;
 
+    @SuppressWarnings("NullAway.Init") // Set with the first connection.
+    private SimulatedBackEnd backEnd;
+
     /** The step since which completed writes are stable for sure. */
     private long writeThroughSince = NEVER;
 
@@ -113,7 +116,8 @@ final class SimulatedFrontend implements AutoCloseable {
     // ---- connections
 
     /** Connects to a back end and starts every queue where its ring stands. */
-    void connect(SimulatedBackEnd backEnd) throws IOException {
+    void connect(SimulatedBackEnd newBackEnd) throws IOException {
+        backEnd = newBackEnd;
         int[] sockets = new int[2];
         if (UnixSocket.pair(sockets) < 0) {
             throw new IOException("socketpair");
@@ -189,9 +193,9 @@ final class SimulatedFrontend implements AutoCloseable {
         isConnected = false;
     }
 
-    /** Whether what lies in the rings is logged at any moment: a killed back end leaves that to the next. */
-    boolean logsRings() {
-        return isLogging() && isConnected;
+    /** Whether what lies in a ring is logged at any moment: a killed back end leaves that to the next, once it begins with the ring. */
+    boolean logsRing(int queue) {
+        return isLogging() && isConnected && backEnd.hasBegun(queue);
     }
 
     /** The back end was killed while the machine runs on. */

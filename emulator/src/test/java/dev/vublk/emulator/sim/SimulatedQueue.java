@@ -301,7 +301,7 @@ final class SimulatedQueue implements AutoCloseable {
     /** What the device has written into the ring is marked, where that is logged. */
     void checkRingLogged() {
         SimulatedLog log = guest.log();
-        if (log != null && guest.frontend().logsRings()) {
+        if (log != null && guest.frontend().logsRing(index)) {
             log.check(this, ring.usedAddress(), usedAreaBytes());
             log.check(this, ring.descAddress(), sharedDescBytes());
         }
