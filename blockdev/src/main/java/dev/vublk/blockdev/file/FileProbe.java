@@ -33,6 +33,8 @@ public final class FileProbe {
         }
         try {
             return inspect(image, fd);
+        } catch (BlockOpenException e) {
+            throw e;
         } catch (IOException e) {
             throw new BlockOpenException(image + ": cannot be measured: " + e.getMessage());
         } finally {
@@ -40,24 +42,26 @@ public final class FileProbe {
         }
     }
 
-    /** The format that a file's first bytes give away; null when they cannot be read, which who opens it will find out too. */
-    public static @Nullable ImageFormat format(String image) {
+    /**
+     * The format that a file's first bytes give away; null where there are none to be read, as of a directory.
+     *
+     * @throws BlockOpenException they cannot be read: they are not taken for those of a raw image, whose tables a guest would see
+     */
+    public static @Nullable ImageFormat format(String image) throws BlockOpenException {
         try {
             Kind kind = FileStatus.of(image).kind();
             if (kind != Kind.REGULAR_FILE && kind != Kind.BLOCK_DEVICE) {
                 return null;
             }
         } catch (IOException e) {
-            return null;
+            throw new BlockOpenException(image + ": cannot be opened: " + e.getMessage());
         }
         int fd = PosixFile.open(image, PosixFile.O_RDONLY);
         if (fd < 0) {
-            return null;
+            throw new BlockOpenException(image + ": cannot be opened for reading: " + Errno.describe(fd));
         }
         try {
-            return ImageFormat.detect(read(fd, 0, ImageFormat.HEAD_BYTES), new byte[0]);
-        } catch (IOException e) {
-            return null;
+            return ImageFormat.detect(read(image, fd, 0, ImageFormat.HEAD_BYTES), new byte[0]);
         } finally {
             PosixFile.close(fd);
         }
@@ -86,7 +90,7 @@ public final class FileProbe {
                         ? Math.max(0, ZoneIoctl.zoneBytes(fd))
                         : 0,
                 lifetime(fd, geometry, status),
-                format(fd, geometry.sizeBytes()));
+                format(image, fd, geometry.sizeBytes()));
     }
 
     private static @Nullable DiskLifetime lifetime(int fd, FileGeometry geometry, FileStatus status) {
@@ -96,13 +100,17 @@ public final class FileProbe {
     }
 
     /** What O_DIRECT wants, found out on a descriptor of its own; {@link DirectAlignment#NONE} where there is none. */
-    private static DirectAlignment direct(String image, FileStatus status, FileGeometry geometry) {
+    private static DirectAlignment direct(String image, FileStatus status, FileGeometry geometry)
+            throws BlockOpenException {
         if (status.directKnown() && status.directOffsetBytes() == 0) {
             return DirectAlignment.NONE;
         }
         int fd = PosixFile.open(image, PosixFile.O_RDONLY | PosixFile.O_DIRECT);
-        if (fd < 0) {
+        if (fd == -Errno.EINVAL) {
             return DirectAlignment.NONE;
+        }
+        if (fd < 0) {
+            throw new BlockOpenException(image + ": cannot be opened for reading: " + Errno.describe(fd));
         }
         try {
             return DirectAlignment.of(fd, status, geometry.logicalBlockBytes());
@@ -111,18 +119,19 @@ public final class FileProbe {
         }
     }
 
-    private static ImageFormat format(int fd, long sizeBytes) throws IOException {
-        byte[] head = read(fd, 0, (int) Math.min(sizeBytes, ImageFormat.HEAD_BYTES));
+    private static ImageFormat format(String image, int fd, long sizeBytes) throws BlockOpenException {
+        byte[] head = read(image, fd, 0, (int) Math.min(sizeBytes, ImageFormat.HEAD_BYTES));
         int tailBytes = (int) Math.min(sizeBytes, ImageFormat.TAIL_BYTES);
-        return ImageFormat.detect(head, read(fd, sizeBytes - tailBytes, tailBytes));
+        return ImageFormat.detect(head, read(image, fd, sizeBytes - tailBytes, tailBytes));
     }
 
-    private static byte[] read(int fd, long offsetBytes, int lengthBytes) throws IOException {
+    private static byte[] read(String image, int fd, long offsetBytes, int lengthBytes) throws BlockOpenException {
         long buffer = NativeMemory.allocateZeroed(Math.max(lengthBytes, 1));
         try {
             int result = PosixFile.read(fd, buffer, lengthBytes, offsetBytes);
             if (result < 0) {
-                throw new IOException(Errno.describe(result));
+                throw new BlockOpenException(image + ": cannot be read at offset " + offsetBytes
+                        + " to see which format it has: " + Errno.describe(result));
             }
             byte[] bytes = new byte[result];
             NativeMemory.get(buffer, bytes, 0, result);

@@ -59,10 +59,10 @@ public class OfflineFile implements AutoCloseable {
         if (writable && forceShare) {
             throw new BlockOpenException(path + ": force-share ignores everybody's locks and is for reading only");
         }
-        checkKind(path);
+        checkKind(path, name);
         int fd = PosixFile.open(path, writable ? PosixFile.O_RDWR : PosixFile.O_RDONLY);
         if (fd < 0) {
-            throw new BlockOpenException(path + ": cannot be opened for "
+            throw new BlockOpenException(name + ": cannot be opened for "
                     + (writable ? "reading and writing: " : "reading: ") + Errno.describe(fd));
         }
         try {
@@ -78,15 +78,15 @@ public class OfflineFile implements AutoCloseable {
     }
 
     /** Before opening: opening a FIFO would wait for a writer, opening some devices has effects. */
-    private static void checkKind(String path) throws BlockOpenException {
+    private static void checkKind(String path, String name) throws BlockOpenException {
         Kind kind;
         try {
             kind = FileStatus.of(path).kind();
         } catch (IOException e) {
-            throw new BlockOpenException(path + ": cannot be opened: " + e.getMessage());
+            throw new BlockOpenException(name + ": cannot be opened: " + e.getMessage());
         }
         if (kind != Kind.REGULAR_FILE && kind != Kind.BLOCK_DEVICE) {
-            throw new BlockOpenException(path + ": is " + kind + ", not a regular file or a block device");
+            throw new BlockOpenException(name + ": is " + kind + ", not a regular file or a block device");
         }
     }
 
@@ -99,15 +99,20 @@ public class OfflineFile implements AutoCloseable {
         return fd;
     }
 
-    /** How long it is; a block device, how large. */
-    public long sizeBytes() throws IOException {
+    /** What the kernel knows of it. */
+    public FileStatus status() throws IOException {
         try {
-            FileStatus status = FileStatus.of(fd);
-            if (status.kind() != Kind.BLOCK_DEVICE) {
-                return status.sizeBytes();
-            }
+            return FileStatus.of(fd);
         } catch (IOException e) {
             throw new IOException(name + ": cannot be measured: " + e.getMessage(), e);
+        }
+    }
+
+    /** How long it is; a block device, how large. */
+    public long sizeBytes() throws IOException {
+        FileStatus status = status();
+        if (status.kind() != Kind.BLOCK_DEVICE) {
+            return status.sizeBytes();
         }
         long sizeBytes = BlockDeviceIoctl.sizeBytes(fd);
         return check(sizeBytes, "cannot be measured");

@@ -152,7 +152,7 @@ final class Qcow2Opening {
                             + "', which is not supported; raw and qcow2 are");
             };
         }
-        ImageFormat probed = FileProbe.format(path);
+        ImageFormat probed = probedBacking(path);
         if (probed != null && probed.isForeign()) {
             throw refused("its backing file '" + ImageReference.printable(path) + "' looks like " + probed.label()
                     + ", which is not supported; raw and qcow2 are");
@@ -164,6 +164,14 @@ final class Qcow2Opening {
                         options.image(),
                         type == ImageType.RAW ? "raw" : "qcow2");
         return type;
+    }
+
+    private @Nullable ImageFormat probedBacking(String path) throws BlockOpenException {
+        try {
+            return FileProbe.format(path);
+        } catch (BlockOpenException e) {
+            throw new BlockOpenException(options.image() + ": its backing file: " + e.getMessage());
+        }
     }
 
     /** The image in files that have been opened: reads its header and its L1 table, or a snapshot's. */

@@ -5,7 +5,6 @@ import static dev.vublk.blockdev.qcow2.Qcow2Layout.*;
 
 import dev.vublk.blockdev.ImageType;
 import dev.vublk.blockdev.file.OfflineFile;
-import dev.vublk.blockdev.linux.FileStatus;
 import dev.vublk.blockdev.qcow2.BitmapDirectory;
 import dev.vublk.blockdev.qcow2.Qcow2BitmapsExtension;
 import dev.vublk.blockdev.qcow2.Qcow2Check;
@@ -57,7 +56,7 @@ public record ImageDescription(
     /** Looks at an image as one of a format. */
     public static ImageDescription of(String image, ImageType asked, boolean forceShare) throws IOException {
         try (OfflineFile file = OfflineFile.open(image, false, forceShare)) {
-            long allocatedBytes = FileStatus.of(file.fd()).allocatedBytes();
+            long allocatedBytes = file.status().allocatedBytes();
             if (ImageFiles.type(file, asked) != ImageType.QCOW2) {
                 return new ImageDescription(image, file.sizeBytes(), allocatedBytes, null, List.of(), List.of());
             }

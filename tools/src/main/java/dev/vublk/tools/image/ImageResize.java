@@ -4,7 +4,6 @@ package dev.vublk.tools.image;
 import dev.vublk.blockdev.ImageInUseException;
 import dev.vublk.blockdev.ImageType;
 import dev.vublk.blockdev.file.OfflineFile;
-import dev.vublk.blockdev.linux.FileStatus;
 import dev.vublk.blockdev.linux.FileStatus.Kind;
 import dev.vublk.blockdev.qcow2.Preallocation;
 import dev.vublk.blockdev.qcow2.Qcow2Check;
@@ -35,8 +34,7 @@ public final class ImageResize {
             String image, ImageType asked, LongUnaryOperator newSize, boolean shrink, Preallocation preallocation)
             throws IOException {
         try (OfflineFile file = OfflineFile.open(image, true, false)) {
-            if (FileStatus.of(file.fd()).kind() == Kind.BLOCK_DEVICE
-                    && ImageFiles.type(file, asked) != ImageType.QCOW2) {
+            if (file.status().kind() == Kind.BLOCK_DEVICE && ImageFiles.type(file, asked) != ImageType.QCOW2) {
                 throw new IOException(image + ": is a block device: resize it by its own means");
             }
             boolean qcow2 = ImageFiles.type(file, asked) == ImageType.QCOW2;

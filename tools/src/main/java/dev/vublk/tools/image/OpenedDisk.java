@@ -54,7 +54,7 @@ final class OpenedDisk implements AutoCloseable {
 
     /** What is known of the beginning of a range. */
     void status(long offsetBytes, long lengthBytes, BlockStatus out) throws IOException {
-        check(channel.status(offsetBytes, lengthBytes, out), "what is at", offsetBytes);
+        check(channel.status(offsetBytes, lengthBytes, out), "cannot tell what is at", offsetBytes);
     }
 
     /** Reads all of a range into native memory. */

@@ -36,14 +36,15 @@ final class Sources {
     }
 
     /** Whether a regular file begins as a compressed stream does. */
-    private static boolean isCompressed(String path) {
+    private static boolean isCompressed(String path) throws IOException {
         if (!Files.isRegularFile(Path.of(path))) {
             return false;
         }
         try (InputStream in = Files.newInputStream(Path.of(path))) {
             return StreamSource.isCompressed(in.readNBytes(4));
         } catch (IOException e) {
-            return false; // Who opens it for good says what is wrong.
+            // Not taken for an image as it is: that would be another disk.
+            throw new IOException(path + ": cannot be read: " + TargetFile.reason(e), e);
         }
     }
 }

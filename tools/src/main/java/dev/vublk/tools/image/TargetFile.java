@@ -71,7 +71,7 @@ final class TargetFile implements AutoCloseable {
     /** The file that a name means: symbolic links stay, what they point to is replaced. */
     static Path resolve(String name) throws IOException {
         Path path = Path.of(name).toAbsolutePath();
-        if (Files.exists(path)) {
+        if (exists(path)) {
             return path.toRealPath();
         }
         if (Files.isSymbolicLink(path)) {
@@ -89,7 +89,7 @@ final class TargetFile implements AutoCloseable {
     }
 
     private static TargetFile open(String name, Path path, Path temporary, boolean create) throws IOException {
-        OfflineFile replaced = Files.exists(path) ? OfflineFile.open(path.toString(), true, false) : null;
+        OfflineFile replaced = exists(path) ? OfflineFile.open(path.toString(), true, false) : null;
         try {
             if (replaced != null && !Files.isRegularFile(path)) {
                 throw new IOException(path + ": is no regular file");
@@ -97,7 +97,7 @@ final class TargetFile implements AutoCloseable {
             if (create) {
                 createEmpty(temporary, path);
             }
-            return new TargetFile(path, temporary, OfflineFile.openTemporary(temporary.toString(), name), replaced);
+            return new TargetFile(path, temporary, openCreated(temporary, name, create), replaced);
         } catch (IOException | RuntimeException e) {
             if (replaced != null) {
                 replaced.close();
@@ -106,18 +106,51 @@ final class TargetFile implements AutoCloseable {
         }
     }
 
+    /** Whether a file of that name is there; not knowing it, what is there is not to be replaced. */
+    private static boolean exists(Path path) throws IOException {
+        try {
+            path.getFileSystem().provider().checkAccess(path);
+            return true;
+        } catch (NoSuchFileException e) {
+            return false;
+        } catch (IOException e) {
+            throw new IOException(path + ": cannot be opened: " + reason(e), e);
+        }
+    }
+
+    private static OfflineFile openCreated(Path temporary, String name, boolean created) throws IOException {
+        try {
+            return OfflineFile.openTemporary(temporary.toString(), name);
+        } catch (IOException e) {
+            if (created) {
+                deleteAfter(e, temporary);
+            }
+            throw e;
+        }
+    }
+
+    private static void deleteAfter(IOException failure, Path temporary) {
+        try {
+            Files.deleteIfExists(temporary);
+        } catch (IOException e) {
+            failure.addSuppressed(e); // What failed first is what the user must hear of.
+        }
+    }
+
     private static void createEmpty(Path temporary, Path path) throws IOException {
+        boolean replaces = exists(path);
         Set<PosixFilePermission> permissions =
-                Files.exists(path) ? Files.getPosixFilePermissions(path) : PosixFilePermissions.fromString("rw-rw-rw-");
+                replaces ? Files.getPosixFilePermissions(path) : PosixFilePermissions.fromString("rw-rw-rw-");
         FileAttribute<?> attribute = PosixFilePermissions.asFileAttribute(permissions);
         try {
             Files.createFile(temporary, attribute);
-            if (Files.exists(path)) {
+            if (replaces) {
                 Files.setPosixFilePermissions(temporary, permissions);
             }
         } catch (FileAlreadyExistsException e) {
             throw e;
         } catch (IOException e) {
+            deleteAfter(e, temporary);
             throw new IOException(path + ": cannot be created: " + reason(e), e);
         }
     }
@@ -161,10 +194,14 @@ final class TargetFile implements AutoCloseable {
         if (stable) {
             file.sync();
         }
-        Files.move(temporary, path, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        try {
+            Files.move(temporary, path, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        } catch (IOException e) {
+            throw new IOException(path + ": cannot be given its name: " + reason(e), e);
+        }
         committed = true;
         if (stable) {
-            StableFiles.syncDirectoryOf(path);
+            syncName();
         }
     }
 
@@ -184,9 +221,25 @@ final class TargetFile implements AutoCloseable {
             commit();
             return;
         }
-        Files.delete(temporary);
+        try {
+            Files.delete(temporary);
+        } catch (IOException e) {
+            throw new IOException(
+                    path + ": is whole, but its other name " + temporary + " cannot be removed: " + reason(e), e);
+        }
         committed = true;
-        StableFiles.syncDirectoryOf(path);
+        syncName();
+    }
+
+    private void syncName() throws IOException {
+        try {
+            StableFiles.syncDirectoryOf(path);
+        } catch (IOException e) {
+            throw new IOException(
+                    path + ": is whole, but a power cut may take its name away, which cannot be made stable: "
+                            + reason(e),
+                    e);
+        }
     }
 
     /** Leaves the file under its temporary name when it is closed without having been committed. */

@@ -76,8 +76,15 @@ final class Targets implements AutoCloseable {
         }
         return options.compression() == null
                 ? new RawTarget(created.file(), preallocation(), sizeBytes, startBytes)
-                : new CompressedStreamTarget(
-                        FileChannel.open(created.temporary(), StandardOpenOption.WRITE), options.target(), true);
+                : new CompressedStreamTarget(openChannel(created), options.target(), true);
+    }
+
+    private FileChannel openChannel(TargetFile created) throws IOException {
+        try {
+            return FileChannel.open(created.temporary(), StandardOpenOption.WRITE);
+        } catch (IOException e) {
+            throw new IOException(options.target() + ": cannot be opened: " + TargetFile.reason(e), e);
+        }
     }
 
     private ImageTarget stream() {
@@ -95,7 +102,12 @@ final class Targets implements AutoCloseable {
         if (!Files.exists(Path.of(path))) {
             return false;
         }
-        Kind kind = FileStatus.of(path).kind();
+        Kind kind;
+        try {
+            kind = FileStatus.of(path).kind();
+        } catch (IOException e) {
+            throw new IOException(path + ": cannot be opened: " + e.getMessage(), e);
+        }
         if (kind != Kind.BLOCK_DEVICE && kind != Kind.REGULAR_FILE) {
             throw new IOException(path + ": is " + kind + ", not a regular file or a block device");
         }
