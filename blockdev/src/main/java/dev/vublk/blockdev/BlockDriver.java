@@ -10,7 +10,7 @@ import java.io.IOException;
  */
 public interface BlockDriver extends AutoCloseable {
 
-    /** What this disk can do and wants; constant while the disk is open, except that it may grow ({@link #refreshSize}). */
+    /** What this disk can do and wants; constant while the disk is open, except that it may grow ({@link #refreshSize}, {@link #grow}). */
     BlockLimits limits();
 
     /**
@@ -23,6 +23,18 @@ public interface BlockDriver extends AutoCloseable {
      */
     default boolean refreshSize() throws IOException {
         return false; // A disk that is as large as it was said to be.
+    }
+
+    /**
+     * Makes the disk larger while it is served; the new part reads as zeroes. {@link #limits} says so from then on, and requests may
+     * reach the new end. Blocking; not at a time with itself or {@link #refreshSize}, nor after {@link #close}.
+     *
+     * @param sizeBytes a multiple of the logical block
+     * @return whether it has grown; false when it was as large
+     * @throws IOException it cannot be made larger, and is as it was: one line for the user
+     */
+    default boolean grow(long sizeBytes) throws IOException {
+        throw new IOException("a disk of this kind cannot be made larger while it is served");
     }
 
     /** This disk on one loop. Called on any thread, before the first request of that loop. */

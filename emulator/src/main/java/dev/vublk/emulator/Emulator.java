@@ -134,6 +134,17 @@ public final class Emulator implements AutoCloseable {
     }
 
     /**
+     * Makes a disk larger and tells its guests. Blocking. Any thread but the loops', between {@link #start} and {@link #close}.
+     *
+     * @param disk its place in the configuration
+     * @param sizeBytes at least what it has, and a multiple of its logical block
+     * @throws IOException it cannot be made larger: one line for the user
+     */
+    public void growDisk(int disk, long sizeBytes) throws IOException {
+        exports.get(disk).grow(sizeBytes);
+    }
+
+    /**
      * Makes a disk's present state readable while guests go on; its driver must be a {@code CopyBeforeWriteDriver}. Blocking. Any
      * thread but the loops', between {@link #start} and {@link #close}.
      *

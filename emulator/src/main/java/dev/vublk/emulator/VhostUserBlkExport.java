@@ -48,6 +48,9 @@ final class VhostUserBlkExport implements DiskPossession, AutoCloseable {
     private final AtomicBoolean hasSnapshot = new AtomicBoolean();
     private boolean serving;
 
+    /** Whoever looks at the disk's size, or changes it, does so alone. */
+    private final Object sizeTurn = new Object();
+
     /** How many devices have the disk in use; control loop. */
     private int guests;
 
@@ -126,9 +129,40 @@ final class VhostUserBlkExport implements DiskPossession, AutoCloseable {
      * @throws IOException it has shrunk, which changes nothing, or cannot be measured: one line for the user
      */
     void refreshSize() throws IOException {
-        if (!driver.refreshSize()) {
-            return;
+        synchronized (sizeTurn) {
+            if (driver.refreshSize()) {
+                onGrown();
+            }
         }
+    }
+
+    /**
+     * Makes the disk larger; guests may use the new end and are told of it.
+     *
+     * @throws IOException it cannot be, and is as it was: one line for the user
+     */
+    void grow(long sizeBytes) throws IOException {
+        synchronized (sizeTurn) {
+            BlockLimits limits = driver.limits();
+            String image = config.block().image();
+            if (limits.readOnly()) {
+                throw new IOException(image + ": is served read-only");
+            }
+            if (sizeBytes < limits.sizeBytes()) {
+                throw new IOException(image + ": a disk in use cannot become smaller: it has " + limits.sizeBytes()
+                        + " bytes, and would have " + sizeBytes);
+            }
+            if (sizeBytes % limits.logicalBlockBytes() != 0) {
+                throw new IOException(image + ": " + sizeBytes + " bytes are no multiple of its block size "
+                        + limits.logicalBlockBytes());
+            }
+            if (driver.grow(sizeBytes)) {
+                onGrown();
+            }
+        }
+    }
+
+    private void onGrown() {
         capacity.growTo(driver.limits().sizeBytes());
         controlLoop.execute(() -> {
             if (!server.notifyConfigChanged()) {
@@ -157,9 +191,12 @@ final class VhostUserBlkExport implements DiskPossession, AutoCloseable {
             throw new IOException(config.block().image() + ": somebody is reading a snapshot of it already");
         }
         try {
-            BlockDriver store = SnapshotStore.create(directory, driver.limits().sizeBytes());
-            return ExportSnapshot.take(
-                    copying.disk(), store, storeBytesMax, ioThreads, channels, () -> hasSnapshot.set(false));
+            synchronized (sizeTurn) {
+                BlockDriver store =
+                        SnapshotStore.create(directory, driver.limits().sizeBytes());
+                return ExportSnapshot.take(
+                        copying.disk(), store, storeBytesMax, ioThreads, channels, () -> hasSnapshot.set(false));
+            }
         } catch (IOException | RuntimeException e) {
             hasSnapshot.set(false);
             throw e;

@@ -112,6 +112,11 @@ public final class EmulatorUnderTest implements AutoCloseable {
         emulator.refreshSizes();
     }
 
+    /** As its control socket is asked to. */
+    public void grow(long sizeBytes) throws IOException {
+        emulator.growDisk(0, sizeBytes);
+    }
+
     @Override
     public void close() {
         emulator.close();

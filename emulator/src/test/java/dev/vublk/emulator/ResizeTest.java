@@ -2,6 +2,7 @@
 package dev.vublk.emulator;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.vublk.blockdev.BlockOptions;
 import dev.vublk.vhostuser.frontend.BackendMessages;
@@ -81,6 +82,49 @@ final class ResizeTest {
             emulator.refreshSizes();
             assertThat(guest.frontend().getFeatures()).isNotZero(); // The control loop has been round.
             assertThat(messages.hasNext()).isFalse();
+        }
+    }
+
+    @Test
+    void shouldGrowWhenItIsAsked() throws Exception {
+        try (EmulatorUnderTest emulator = start();
+                Guest guest = Guest.connect(emulator);
+                BackendMessages messages = BackendMessages.open()) {
+            assertThat(guest.frontend().setBackendReqFd(messages.passedFd())).isTrue();
+            GuestQueue queue = guest.queue();
+
+            emulator.grow(512L * 3 * SECTORS);
+
+            assertThat(Files.size(image)).isEqualTo(512L * 3 * SECTORS);
+            assertThat(messages.next()).isEqualTo(BackendRequest.CONFIG_CHANGE_MSG);
+            assertThat(capacitySectors(guest)).isEqualTo(3 * SECTORS);
+            assertThat(queue.run(GuestRequest.write(3 * SECTORS - 1, new byte[512]))
+                            .status())
+                    .isEqualTo(GuestRequest.OK);
+
+            emulator.grow(512L * 3 * SECTORS); // It is as large.
+            for (long refused : new long[] {512L * SECTORS, 512L * 4 * SECTORS + 256, 0, -512}) {
+                assertThatThrownBy(() -> emulator.grow(refused))
+                        .isInstanceOf(IOException.class)
+                        .hasMessageStartingWith(image.toString());
+            }
+            assertThat(guest.frontend().getFeatures()).isNotZero(); // The control loop has been round.
+            assertThat(messages.hasNext()).isFalse();
+            assertThat(Files.size(image)).isEqualTo(512L * 3 * SECTORS);
+        }
+    }
+
+    @Test
+    void shouldNotGrowWhatIsOnlyRead() throws Exception {
+        try (EmulatorUnderTest emulator = new EmulatorUnderTest.Setup(directory)
+                .block(BlockOptions.of(image.toString()).withReadOnly(true))
+                .start()) {
+            assertThatThrownBy(() -> emulator.grow(512L * 2 * SECTORS)).hasMessage(image + ": is served read-only");
+            assertThat(Files.size(image)).isEqualTo(512L * SECTORS);
+        }
+        try (EmulatorUnderTest emulator = new EmulatorUnderTest.Setup(directory).start()) {
+            assertThatThrownBy(() -> emulator.grow(1L << 30))
+                    .hasMessage("a disk of this kind cannot be made larger while it is served");
         }
     }
 

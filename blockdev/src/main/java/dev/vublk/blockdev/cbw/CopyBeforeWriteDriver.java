@@ -32,6 +32,11 @@ public final class CopyBeforeWriteDriver implements BlockDriver {
     }
 
     @Override
+    public boolean grow(long sizeBytes) throws IOException {
+        return disk.grow(sizeBytes);
+    }
+
+    @Override
     public CopyBeforeWriteChannel openChannel(IoContext context) {
         return new CopyBeforeWriteChannel(disk.openChannel(context), context);
     }

@@ -10,6 +10,7 @@ import dev.vublk.blockdev.BlockOptions.IoEngine;
 import dev.vublk.blockdev.BlockOptions.Locking;
 import dev.vublk.blockdev.IoContext;
 import dev.vublk.blockdev.IoRing;
+import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.linux.FileStatus;
 import dev.vublk.blockdev.linux.PosixFile;
 import java.io.IOException;
@@ -51,6 +52,25 @@ public final class FileBlockDriver implements BlockDriver {
             file.mapping.growTo(fileBytes);
         }
         return grown;
+    }
+
+    @Override
+    public synchronized boolean grow(long sizeBytes) throws IOException {
+        String image = file.options.image();
+        if (FileStatus.of(file.fd).kind() != FileStatus.Kind.REGULAR_FILE) {
+            throw new IOException(
+                    image + ": is a block device: make it larger by its own means, then send vublk SIGHUP");
+        }
+        if (!active) {
+            throw new IOException(image + ": no guest uses it here now, and another host may");
+        }
+        if (sizeBytes > file.extent.fileBytes()) {
+            int result = PosixFile.ftruncate(file.fd, sizeBytes);
+            if (result < 0) {
+                throw new IOException(image + ": could not be made larger: " + Errno.describe(result));
+            }
+        }
+        return refreshSize();
     }
 
     @Override

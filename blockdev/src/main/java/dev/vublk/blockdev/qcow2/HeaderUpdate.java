@@ -29,9 +29,13 @@ final class HeaderUpdate {
         });
     }
 
-    /** The disk has another size. */
-    int size(MetadataFile file, long sizeBytes) {
-        return change(file, sector -> putLong(sector + Qcow2Layout.HEADER_SIZE, sizeBytes));
+    /** The disk has another size, and its L1 table too, which may stand elsewhere. */
+    int size(MetadataFile file, long sizeBytes, long l1TableOffset, int l1Size) {
+        return change(file, sector -> {
+            putLong(sector + Qcow2Layout.HEADER_SIZE, sizeBytes);
+            putInt(sector + Qcow2Layout.HEADER_L1_SIZE, l1Size);
+            putLong(sector + Qcow2Layout.HEADER_L1_TABLE_OFFSET, l1TableOffset);
+        });
     }
 
     /** Sets and clears incompatible feature bits; a version 2 header has none, and nothing happens. */

@@ -31,7 +31,7 @@ final class L2Cache {
     private final long sliceBytes;
 
     /** By L1 index and number of the slice in its table. Written under the monitor, read by everybody. */
-    private final AtomicReferenceArray<@Nullable AtomicReferenceArray<@Nullable L2Slice>> slices;
+    private volatile AtomicReferenceArray<@Nullable AtomicReferenceArray<@Nullable L2Slice>> slices;
 
     // Guarded by this.
     private final ArrayList<L2Slice> ring = new ArrayList<>();
@@ -232,6 +232,16 @@ final class L2Cache {
                 ring.get(i).isDropped = true;
             }
         }
+    }
+
+    /** The L1 table has become longer. */
+    synchronized void grow() {
+        AtomicReferenceArray<@Nullable AtomicReferenceArray<@Nullable L2Slice>> grown =
+                new AtomicReferenceArray<>(l1.size());
+        for (int i = 0; i < slices.length(); i++) {
+            grown.set(i, slices.get(i));
+        }
+        slices = grown;
     }
 
     /** Forgets everything: the image is closed, or its file may have changed. No request is under way. */

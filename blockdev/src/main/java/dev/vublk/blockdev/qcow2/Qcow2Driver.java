@@ -73,7 +73,7 @@ public final class Qcow2Driver implements BlockDriver {
         int logical = options.logicalBlockBytes() == 0 ? SECTOR_BYTES : options.logicalBlockBytes();
         boolean writable = !options.readOnly();
         return new BlockLimits(
-                now.sizeBytes,
+                now.sizeBytes(),
                 !writable,
                 logical,
                 Math.max(logical, file.physicalBlockBytes()),
@@ -86,6 +86,18 @@ public final class Qcow2Driver implements BlockDriver {
                 MAX_RANGE_BYTES,
                 true,
                 options.cacheMode().writeback());
+    }
+
+    @Override
+    public synchronized boolean grow(long sizeBytes) throws IOException {
+        if (!active) {
+            throw new IOException(options.image() + ": no guest uses it here now, and another host may");
+        }
+        if (sizeBytes <= image.sizeBytes()) {
+            return false;
+        }
+        image.grow(sizeBytes);
+        return true;
     }
 
     @Override

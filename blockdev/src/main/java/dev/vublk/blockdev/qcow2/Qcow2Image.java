@@ -8,6 +8,7 @@ import dev.vublk.blockdev.LateLogger;
 import dev.vublk.blockdev.file.ContainerChannel;
 import dev.vublk.blockdev.file.ContainerFile;
 import dev.vublk.blockdev.linux.Errno;
+import java.io.IOException;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
 
@@ -27,8 +28,8 @@ final class Qcow2Image {
     final L1Table l1;
     final L2Cache cache;
     final ClusterMap map;
-    /** The disk's size: of the snapshot, where one is opened. */
-    final long sizeBytes;
+    /** The disk's size when it was opened: of the snapshot, where one is. */
+    private final long openedBytes;
     /** Up to where the backing file may have something; 0 without one. */
     final long backingBytes;
 
@@ -56,7 +57,7 @@ final class Qcow2Image {
         this.backing = files.backing();
         this.header = header;
         this.l1 = l1;
-        this.sizeBytes = sizeBytes;
+        this.openedBytes = sizeBytes;
         this.backingBytes =
                 backing == null ? 0 : Math.min(sizeBytes, backing.limits().sizeBytes());
         this.cache = new L2Cache(header, l1, cacheBytes);
@@ -64,6 +65,39 @@ final class Qcow2Image {
         this.writable = refcountBlocks == null
                 ? null
                 : new WritableImage(file, header, l1, cache, refcountBlocks, sizeBytes, discards);
+    }
+
+    /** The disk's size, which may grow. */
+    long sizeBytes() {
+        return writable == null ? openedBytes : writable.sizeBytes();
+    }
+
+    /**
+     * Makes the disk larger while requests go on. Blocks; one caller at a time.
+     *
+     * @param newSizeBytes more than it has
+     * @throws IOException it cannot be, or failed: one line for the user
+     */
+    void grow(long newSizeBytes) throws IOException {
+        String name = file.path();
+        if (writable == null) {
+            throw ResizeRules.refused(name, "it is only read");
+        }
+        ResizeRules.check(name, header, newSizeBytes);
+        if (header.hasDataFile()) {
+            throw ResizeRules.refused(name, "it has an external data file: resize it while nobody serves it");
+        }
+        if (backing != null) {
+            ResizeRules.checkBacking(name, sizeBytes(), backing.limits().sizeBytes());
+        }
+        int l1Entries = ResizeRules.l1Entries(name, header, newSizeBytes);
+        int result;
+        try (ContainerChannel channel = file.openBlockingChannel()) {
+            result = writable.grow(new ChannelMetadataFile(channel, new BlockingIoContext()), newSizeBytes, l1Entries);
+        }
+        if (result < 0) {
+            throw new IOException(name + ": could not be made larger: " + Errno.describe(result));
+        }
     }
 
     /** Leaves the file as that of a closed image, if it was written; no request is under way. Blocks. */

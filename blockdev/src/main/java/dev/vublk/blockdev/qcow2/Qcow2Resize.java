@@ -37,25 +37,13 @@ public final class Qcow2Resize {
     public static void run(OfflineFile file, long sizeBytes) throws IOException {
         Qcow2Header header = Qcow2Check.readHeader(file);
         Qcow2Resize resize = new Qcow2Resize(file, header, sizeBytes);
-        resize.checkKind();
+        ResizeRules.check(file.name(), header, sizeBytes);
         if (sizeBytes > header.sizeBytes()) {
             resize.checkState();
             resize.grow();
         } else if (sizeBytes < header.sizeBytes()) {
             resize.checkState();
             resize.shrink();
-        }
-    }
-
-    private void checkKind() throws IOException {
-        if (header.snapshotCount() > 0 && header.version() == VERSION_2) {
-            throw refused("the snapshots of a version 2 image do not know their size: delete them first");
-        }
-        if (header.snapshotCount() > 0 && sizeBytes < header.sizeBytes()) {
-            throw refused("has snapshots: delete them first");
-        }
-        if (header.bitmaps() != null) {
-            throw refused("has persistent bitmaps, which would no longer fit: remove them first");
         }
     }
 
@@ -69,22 +57,10 @@ public final class Qcow2Resize {
         }
     }
 
-    private long l1Entries(long size) throws IOException {
-        long entries = ceilDiv(size, header.l1EntryCoverageBytes());
-        if (entries > L1_MAX_BYTES / L1_ENTRY_BYTES) {
-            throw refused("a disk of " + size + " bytes needs larger clusters than " + clusterBytes + " bytes");
-        }
-        return entries;
-    }
-
-    private static long ceilDiv(long dividend, long divisor) {
-        return -Math.floorDiv(-dividend, divisor);
-    }
-
     private void grow() throws IOException {
-        int needed = (int) l1Entries(sizeBytes);
+        int needed = ResizeRules.l1Entries(file.name(), header, sizeBytes);
         int l1Size = header.l1Size();
-        long room = ceilDiv((long) l1Size * L1_ENTRY_BYTES, clusterBytes) * clusterBytes / L1_ENTRY_BYTES;
+        long room = Math.ceilDiv((long) l1Size * L1_ENTRY_BYTES, clusterBytes) * (long) clusterBytes / L1_ENTRY_BYTES;
         if (needed <= l1Size) {
             writeSize(l1Size);
         } else if (needed <= room) {
@@ -100,7 +76,7 @@ public final class Qcow2Resize {
     }
 
     private void shrink() throws IOException {
-        long endCluster = ceilDiv(sizeBytes, clusterBytes);
+        long endCluster = Math.ceilDiv(sizeBytes, clusterBytes);
         checkEnd();
         // From now on nobody can reach what is behind the new end; an L1 table may be longer than it has to be.
         writeSize(header.l1Size());
@@ -178,6 +154,6 @@ public final class Qcow2Resize {
     }
 
     private IOException refused(String why) {
-        return new IOException(file.name() + ": qcow2: cannot be resized: " + why);
+        return ResizeRules.refused(file.name(), why);
     }
 }

@@ -37,10 +37,13 @@ final class WritableImage {
     /** Of who has the {@link #reapTurn}. */
     private final FreedRuns freedRuns = new FreedRuns();
 
-    private final HeaderUpdate headerUpdate;
+    final HeaderUpdate headerUpdate;
     private final boolean discards;
     private volatile boolean begun;
-    private final long sizeBytes;
+    private volatile long sizeBytes;
+
+    /** Whether a failed growth left the file with one of two L1 tables: then nothing in them may change. Guarded by the turn. */
+    private boolean isL1Uncertain;
 
     private final AtomicLong commits = new AtomicLong();
     private final AtomicLong stableCommits = new AtomicLong();
@@ -105,7 +108,7 @@ final class WritableImage {
         return discards;
     }
 
-    /** The disk's size. */
+    /** The disk's size, which may grow. */
     long sizeBytes() {
         return sizeBytes;
     }
@@ -248,10 +251,41 @@ final class WritableImage {
         }
         RangeLock.Range range = turn.acquire(file.queue(), 0, 1, true);
         try {
-            return (l1.get(l1Index) & Qcow2Layout.OFLAG_COPIED) != 0 ? 0 : new L2TableCopy(this, file).replace(l1Index);
+            if ((l1.get(l1Index) & Qcow2Layout.OFLAG_COPIED) != 0) {
+                return 0;
+            }
+            return isL1Uncertain ? -Errno.EIO : new L2TableCopy(this, file).replace(l1Index);
         } finally {
             turn.release(range);
         }
+    }
+
+    /**
+     * Makes the disk larger while requests go on. Waits for those that began before, so that from now on everybody knows the new
+     * end; the caller is in none of them.
+     *
+     * @param l1Entries how long the L1 table has to be for that
+     * @return 0, or a negative errno: the disk keeps its size, though the file may have the other one when it is opened again
+     */
+    int grow(MetadataFile file, long newSizeBytes, int l1Entries) {
+        int result = begin(file);
+        if (result < 0) {
+            return result;
+        }
+        RangeLock.Range range = turn.acquire(file.queue(), 0, 1, true);
+        try {
+            ImageGrowth growth = new ImageGrowth(this, file);
+            result = growth.to(newSizeBytes, l1Entries);
+            isL1Uncertain = result == 0 ? false : isL1Uncertain || growth.isUncertain();
+            if (result < 0) {
+                return result;
+            }
+            sizeBytes = newSizeBytes;
+        } finally {
+            turn.release(range);
+        }
+        epochs.awaitOver(epochs.now(), file.queue());
+        return 0;
     }
 
     /** Gives back what is reserved and leaves the file as a closed image; no request is under way. */

@@ -33,8 +33,15 @@ final class SectorModel {
         clock = 2;
     }
 
-    int sectorCount() {
+    synchronized int sectorCount() {
         return sectors.size();
+    }
+
+    /** The disk is larger now, stably; the new sectors are zero. */
+    synchronized void grow(int newSectorCount) {
+        while (sectors.size() < newSectorCount) {
+            sectors.add(new ArrayList<>(List.of(new Content(0, 1))));
+        }
     }
 
     /** Takes sectors for a request; false when another request has some of them. */

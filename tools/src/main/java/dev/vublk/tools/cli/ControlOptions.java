@@ -21,8 +21,8 @@ final class ControlOptions {
             names = "--control",
             paramLabel = "PATH",
             description =
-                    "Unix socket (mode 0600) for vublk export-image --from-control: reads a disk's state of one moment"
-                            + " while its guest goes on.")
+                    "Unix socket (mode 0600) for vublk export-image --from-control, which reads a disk's state of one moment while"
+                            + " its guest goes on, and for vublk resize --control.")
     private @Nullable Path path;
 
     @Option(

@@ -8,10 +8,12 @@ import java.io.IOException;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.function.LongUnaryOperator;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 import picocli.CommandLine.TypeConversionException;
@@ -22,17 +24,22 @@ import picocli.CommandLine.TypeConversionException;
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {
-            "Make a disk larger or smaller that nobody uses: to SIZE, or by +SIZE or -SIZE.",
+            "Make a disk larger or smaller: to SIZE, or by +SIZE or -SIZE.",
             "",
-            "A power cut leaves the one size or the other. A raw disk that is served grows without this, by truncate and SIGHUP; a"
-                    + " qcow2 disk changes its size only while nobody serves it."
+            "A power cut leaves the one size or the other. Nobody may use the disk, unless the vublk that serves it is told to do"
+                    + " it: with --control, PATH being the control socket of that vublk. Then guests go on, and are told; a disk in"
+                    + " use only becomes larger. A raw disk that is served also grows by truncate and SIGHUP."
         })
 final class ResizeCommand implements Callable<Integer> {
     @Spec
     @SuppressWarnings("NullAway.Init") // Set by picocli.
     private CommandSpec spec;
 
-    @Parameters(index = "0", paramLabel = "IMAGE", description = "Image file.")
+    @Parameters(
+            index = "0",
+            paramLabel = "IMAGE",
+            description =
+                    "Image file; with --control as it was given to that vublk, or its socket, or its number from 0 on.")
     private String image = "";
 
     @Parameters(
@@ -60,6 +67,12 @@ final class ResizeCommand implements Callable<Integer> {
     private Preallocation preallocation = Preallocation.OFF;
 
     @Option(
+            names = "--control",
+            paramLabel = "PATH",
+            description = "The disk is served by the vublk that has this control socket.")
+    private @Nullable String control;
+
+    @Option(
             names = {"-q", "--quiet"},
             description = "Print nothing but errors.")
     private boolean quiet;
@@ -68,11 +81,20 @@ final class ResizeCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        long sizeBytes = ImageResize.run(image, type, newSize, shrink, preallocation);
+        long sizeBytes =
+                control == null ? ImageResize.run(image, type, newSize, shrink, preallocation) : resizeServed(control);
         if (!quiet) {
             spec.commandLine().getOut().println("resized: " + image + " (" + SizeConverter.format(sizeBytes) + ")");
         }
         return 0;
+    }
+
+    private long resizeServed(String socket) throws IOException {
+        if (type != ImageType.AUTO || shrink || preallocation != Preallocation.OFF) {
+            throw new ParameterException(
+                    spec.commandLine(), "--control: a disk in use only becomes larger, with none of the other options");
+        }
+        return ImageResize.runServed(socket, image, newSize);
     }
 
     /** {@code 10G}, {@code +10G}, {@code -10G}. */

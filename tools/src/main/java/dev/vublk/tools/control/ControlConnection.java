@@ -24,6 +24,9 @@ import org.jspecify.annotations.Nullable;
  *
  * <pre>
  *   {"command": "list"}                                   {"disks": [{"image": …, "socket": …, "size": …}]}
+ *   {"command": "size", "disk": "disk.img"}               {"size": 1073741824}
+ *   {"command": "resize", "disk": "disk.img",             {"size": 2147483648}
+ *    "size": 2147483648}
  *   {"command": "snapshot", "disk": "disk.img"}           {"size": 1073741824}
  *   {"command": "read", "offset": 0, "length": 1048576}   {"length": 65536, "zero": true}
  *                                                         {"length": 1048576, "zero": false}, and so many bytes
@@ -80,6 +83,10 @@ final class ControlConnection implements AutoCloseable {
         String command = request.path("command").asText();
         switch (command) {
             case "list" -> list(reply);
+            case "size" ->
+                reply.put("size", sizeBytes(indexOf(request.path("disk").asText())));
+            case "resize" ->
+                resize(request.path("disk").asText(), request.path("size").asLong(-1), reply);
             case "snapshot" -> snapshot(request.path("disk").asText(), reply);
             case "read" -> {
                 return read(
@@ -98,8 +105,21 @@ final class ControlConnection implements AutoCloseable {
             list.addObject()
                     .put("image", disks.get(i).block().image())
                     .put("socket", disks.get(i).listener().describe())
-                    .put("size", emulator.diskLimits().get(i).sizeBytes());
+                    .put("size", sizeBytes(i));
         }
+    }
+
+    private long sizeBytes(int disk) {
+        return emulator.diskLimits().get(disk).sizeBytes();
+    }
+
+    private void resize(String disk, long newSizeBytes, ObjectNode reply) throws IOException {
+        int index = indexOf(disk);
+        if (newSizeBytes <= 0) {
+            throw new IllegalArgumentException("no size of a disk is said");
+        }
+        emulator.growDisk(index, newSizeBytes);
+        reply.put("size", sizeBytes(index));
     }
 
     private void snapshot(String disk, ObjectNode reply) throws IOException {

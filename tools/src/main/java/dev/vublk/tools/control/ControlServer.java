@@ -20,8 +20,8 @@ import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
 
 /**
- * Listens on a Unix socket of a running export for programs of its user, which can read a disk's state of one moment. A thread
- * accepts, and one serves each connection.
+ * Listens on a Unix socket of a running export for programs of its user, which can read a disk's state of one moment, and make a
+ * disk larger. A thread accepts, and one serves each connection.
  */
 public final class ControlServer implements AutoCloseable {
     private static final Logger LOG = LogManager.getLogger(ControlServer.class);

@@ -10,6 +10,8 @@ import dev.vublk.blockdev.qcow2.Qcow2Check;
 import dev.vublk.blockdev.qcow2.Qcow2Creator;
 import dev.vublk.blockdev.qcow2.Qcow2Header;
 import dev.vublk.blockdev.qcow2.Qcow2Resize;
+import dev.vublk.blockdev.qcow2.ResizeRules;
+import dev.vublk.tools.control.ControlClient;
 import java.io.IOException;
 import java.util.function.LongUnaryOperator;
 
@@ -54,10 +56,29 @@ public final class ImageResize {
         }
     }
 
+    /**
+     * Makes a disk larger that a running vublk serves.
+     *
+     * @param control the control socket of that vublk
+     * @param disk the image's name, its socket, or its number
+     * @param newSize the new size, from the present one
+     * @return the new size
+     * @throws IOException it cannot be made larger: one line for the user
+     */
+    public static long runServed(String control, String disk, LongUnaryOperator newSize) throws IOException {
+        try (ControlClient client = ControlClient.connect(control, disk)) {
+            long oldBytes = client.ask(client.diskCommand("size")).path("size").asLong();
+            long newBytes = rounded(disk, newSize.applyAsLong(oldBytes));
+            return client.ask(client.diskCommand("resize").put("size", newBytes))
+                    .path("size")
+                    .asLong();
+        }
+    }
+
     private static String whileInUse(String image, ImageType asked) throws IOException {
         try (OfflineFile file = OfflineFile.open(image, false, true)) {
             return ImageFiles.type(file, asked) == ImageType.QCOW2
-                    ? "a qcow2 disk changes its size only while nobody serves it: end that first"
+                    ? "a disk that vublk serves with --control PATH grows by vublk resize --control PATH"
                     : "a raw disk that vublk serves grows by truncate -s SIZE and then SIGHUP to vublk";
         }
     }
@@ -116,10 +137,7 @@ public final class ImageResize {
         String backing = header.backingFile();
         if (backing != null && newBytes > header.sizeBytes()) {
             ImageDescription below = ImageDescription.of(ImageFiles.backingPath(file.name(), backing), true);
-            if (below.sizeBytes() > header.sizeBytes()) {
-                throw new IOException(file.name()
-                        + ": its backing file is larger than the disk, and would be seen behind" + " its end");
-            }
+            ResizeRules.checkBacking(file.name(), header.sizeBytes(), below.sizeBytes());
         }
         String dataFile = header.dataFile();
         if (dataFile == null) {

@@ -131,7 +131,7 @@ class ResizeCommandTest {
             assertThat(run.status()).isEqualTo(1);
             assertThat(run.err())
                     .contains("image is in use")
-                    .endsWith(" (a qcow2 disk changes its size only while nobody serves it: end that first)\n")
+                    .endsWith(" (a disk that vublk serves with --control PATH grows by vublk resize --control PATH)\n")
                     .hasLineCount(1);
             assertThat(CapturedRun.of("resize", "-f", "raw", image.toString(), "2M")
                             .err())

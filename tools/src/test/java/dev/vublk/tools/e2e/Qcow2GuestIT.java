@@ -158,4 +158,23 @@ class Qcow2GuestIT {
         }
         assertSound();
     }
+
+    @Test
+    void shouldGrowUnderTheGuest() throws Exception {
+        create("cluster_size=4096", 64 * DiskImages.MIB);
+        Path share = Files.createDirectory(directory.resolve("share"));
+        Path control = directory.resolve("control.sock");
+        try (VublkProcess vublk = export("--control", control.toString());
+                Guest.Running guest = Guest.uml("resize", socket)
+                        .with("GUEST_SHARE", share.toString())
+                        .start()) {
+            guest.awaitFile(share.resolve("before"));
+            assertThat(DiskImages.run(
+                            Checkout.launcher(), "resize", "--control", control.toString(), image.toString(), "+32M"))
+                    .contains("resized: " + image + " (96 MiB)");
+            assertThat(guest.succeeds()).contains("grew from 131072 to 196608 sectors");
+            vublk.stop(socket);
+        }
+        assertSound();
+    }
 }
