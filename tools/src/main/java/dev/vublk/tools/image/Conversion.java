@@ -91,7 +91,6 @@ public final class Conversion {
                 copy(source, target, backing, null, 0);
                 targets.commit();
             } else {
-                targets.keep();
                 copyResumably(source, target, targets, journal, backing);
             }
         }
@@ -111,16 +110,17 @@ public final class Conversion {
     private void copyResumably(
             ImageSource source, ImageTarget target, Targets targets, ResumeJournal journal, Backing backing)
             throws IOException {
+        // Before the disk can be full: from here on there is always something to go on from.
+        journal.record(journal.startBytes());
+        targets.keep();
         try {
-            // Before the disk can be full: from here on there is always something to go on from.
-            journal.record(journal.startBytes());
             Checkpoints checkpoints = new Checkpoints(journal, () -> targets.sync(target));
             copy(source, target, backing, checkpoints, journal.startBytes());
             targets.commit();
-            journal.delete();
         } catch (IOException e) {
             throw new IOException(e.getMessage() + "; what was copied is kept: the same command goes on with it", e);
         }
+        journal.delete();
     }
 
     private void copy(

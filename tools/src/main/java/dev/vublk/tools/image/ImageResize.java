@@ -101,12 +101,14 @@ public final class ImageResize {
             } else if (preallocation == Preallocation.FULL) {
                 Qcow2Creator.writeZeroes(file, oldBytes, newBytes - oldBytes);
             }
+            file.setSize(newBytes);
+            file.sync();
         } catch (IOException failure) {
-            restoreSize(file, oldBytes, failure);
+            if (newBytes > oldBytes) {
+                restoreSize(file, oldBytes, failure);
+            }
             throw failure;
         }
-        file.setSize(newBytes);
-        file.sync();
     }
 
     private static boolean hasOldSize(OfflineFile file, Qcow2Header old, IOException failure) {

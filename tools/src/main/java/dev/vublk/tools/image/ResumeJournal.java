@@ -41,14 +41,14 @@ final class ResumeJournal {
      * @throws IOException it was another one, or the file is damaged: one line for the user
      */
     static ResumeJournal open(Path path, String identity, Path begun) throws IOException {
-        if (!Files.exists(path)) {
+        if (!TargetFile.exists(path)) {
             if (Files.isRegularFile(begun) && Files.size(begun) > 0) {
                 throw new IOException(begun + ": is there without " + path.getFileName()
                         + ", which says how far it goes: remove it to start anew");
             }
             return new ResumeJournal(path, identity, 0);
         }
-        List<String> lines = Files.readAllLines(path);
+        List<String> lines = readLines(path);
         if (lines.size() != 3
                 || !lines.get(0).equals(FIRST_LINE)
                 || !lines.get(1).startsWith(FROM)
@@ -59,7 +59,22 @@ final class ResumeJournal {
             throw new IOException(path + ": the source has changed, or other options were given then: remove it and "
                     + begun.getFileName() + " to start anew");
         }
-        return new ResumeJournal(path, identity, Long.parseLong(lines.get(2).substring(DONE.length())));
+        long doneBytes = Long.parseLong(lines.get(2).substring(DONE.length()));
+        boolean there = TargetFile.exists(begun);
+        if (there && Files.isRegularFile(begun) && Files.size(begun) < doneBytes) {
+            throw new IOException(
+                    begun + ": is shorter than " + path.getFileName() + " says: remove both to start anew");
+        }
+        // What was begun is gone: nothing of it is done any more.
+        return new ResumeJournal(path, identity, there ? doneBytes : 0);
+    }
+
+    private static List<String> readLines(Path path) throws IOException {
+        try {
+            return Files.readAllLines(path);
+        } catch (IOException e) {
+            throw new IOException(path + ": cannot be read: " + TargetFile.reason(e), e);
+        }
     }
 
     /** How much of the disk had been copied, and was stable. */

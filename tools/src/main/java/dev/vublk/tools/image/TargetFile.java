@@ -60,7 +60,10 @@ final class TargetFile implements AutoCloseable {
     static TargetFile resume(String name) throws IOException {
         Path path = resolve(name);
         Path temporary = resumable(path);
-        return open(name, path, temporary, !Files.exists(temporary));
+        boolean begun = exists(temporary);
+        TargetFile file = open(name, path, temporary, !begun);
+        file.kept = begun;
+        return file;
     }
 
     /** Where a file that can be resumed is meanwhile. */
@@ -107,7 +110,7 @@ final class TargetFile implements AutoCloseable {
     }
 
     /** Whether a file of that name is there; not knowing it, what is there is not to be replaced. */
-    private static boolean exists(Path path) throws IOException {
+    static boolean exists(Path path) throws IOException {
         try {
             path.getFileSystem().provider().checkAccess(path);
             return true;

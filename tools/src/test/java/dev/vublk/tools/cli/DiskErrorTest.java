@@ -7,13 +7,19 @@ import dev.vublk.tools.faulty.FaultRule;
 import dev.vublk.tools.faulty.FaultyDirectory;
 import dev.vublk.tools.faulty.FileCall;
 import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
@@ -72,24 +78,35 @@ class DiskErrorTest {
         images.reset();
     }
 
+    /** Also calls that only look. */
     @ParameterizedTest
     @ValueSource(
             strings = {
                 "convert -f raw -m 4 @raw.img @new",
+                "convert -m 1 -B middle.qcow2 -F qcow2 -O qcow2 @top.qcow2 @new",
+                "convert -m 2 --compress zstd @packed.qcow2 @new",
+                "create --force -f qcow2 -b top.qcow2 -F qcow2 @new",
+            })
+    void shouldMakeAWholeImageOrNoneWhicheverCallFails(String command) throws IOException {
+        sweep(command, FaultRule.of(EVERY_CALL).times(1), contentOfNew(command));
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "convert -f raw -m 1 @raw.img @new",
+                "convert -f raw -m 4 -O qcow2 @raw.img @new",
                 "convert -m 1 -O qcow2 @disk.qcow2 @new",
                 "convert -m 4 @top.qcow2 @new",
                 "convert -m 1 -c -O qcow2 @packed.qcow2 @new",
                 "convert -m 4 --compress zstd -O qcow2 -f raw @raw.img @new",
                 "convert -m 2 --compress zlib -f raw @raw.img @new",
-                "convert -B middle.qcow2 -F qcow2 -O qcow2 @top.qcow2 @new",
+                "convert -m 4 -B middle.qcow2 -F qcow2 -O qcow2 @top.qcow2 @new",
                 "create -f qcow2 -o preallocation=metadata @new 8M",
                 "create -o preallocation=full @new 64K",
-                "create --force -f qcow2 -b top.qcow2 -F qcow2 @new",
             })
     void shouldMakeAWholeImageOrNone(String command) throws IOException {
-        byte[] expected = contentOfNew(command);
-        sweep(command, FaultRule.of(EVERY_CALL).times(1), expected);
-        sweep(command, FaultRule.of(DATA_CALLS), expected);
+        sweep(command, FaultRule.of(DATA_CALLS), contentOfNew(command));
     }
 
     private byte[] contentOfNew(String command) throws IOException {
@@ -106,7 +123,7 @@ class DiskErrorTest {
                 return;
             }
             if (run.status() == 0 || run.err().contains(": is whole, but ")) {
-                assertThat(images.read("new")).as(context(command, run)).isEqualTo(expected);
+                assertSame(images.read("new"), expected, context(command, run));
             } else {
                 assertThat(images.others()).as(context(command, run)).isEmpty();
             }
@@ -116,6 +133,10 @@ class DiskErrorTest {
             }
             images.assertUntouched();
         }
+    }
+
+    private static void assertSame(byte[] content, byte[] expected, String context) {
+        assertThat(Arrays.mismatch(content, expected)).as(context).isEqualTo(-1);
     }
 
     /** Null when nothing failed because there are not so many calls. */
@@ -132,7 +153,7 @@ class DiskErrorTest {
     }
 
     private static void assertOneClearLine(String command, CapturedRun run) {
-        assertThat(run.err())
+        assertThat(run.err().replaceAll("(?m)^(ERROR|Leaked|Repairing) .*\n", "")) // of check
                 .as(context(command, run))
                 .startsWith("vublk: " + mount + "/")
                 .contains("Input/output error")
@@ -177,5 +198,133 @@ class DiskErrorTest {
 
     private static Object[] statusesOfFailure(String command) {
         return command.startsWith("compare") ? new Object[] {2, 4} : new Object[] {1};
+    }
+
+    /** The disk goes on failing until the command has ended; then it is whole again. */
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "convert --resume -m 1 @top.qcow2 @new",
+                "convert --resume -m 4 -f raw @raw.img @new",
+                "convert --resume -f raw -o preallocation=falloc @raw.img @new",
+            })
+    void shouldGoOnWhenTheDiskIsWholeAgain(String command) throws IOException {
+        for (int skipped = 0; ; skipped++) {
+            images.reset();
+            CapturedRun run = runWith(FaultRule.of(DATA_CALLS).after(skipped), command);
+            if (run == null) {
+                assertThat(skipped).isPositive();
+                return;
+            }
+            assertThat(run.status()).as(context(command, run)).isEqualTo(1);
+            assertOneClearLine(command, run);
+            assertThat(images.others()).as(context(command, run)).doesNotContain("new");
+            boolean kept = run.err().endsWith("; what was copied is kept: the same command goes on with it\n");
+            assertThat(!images.others().isEmpty()).as(context(command, run)).isEqualTo(kept);
+
+            CapturedRun again = images.run(command);
+
+            assertThat(again.status()).as(context(command, again)).isZero();
+            assertSame(images.read("new"), images.disk(), context(command, again));
+            assertThat(images.others()).as(context(command, run)).containsExactly("new");
+            images.assertUntouched();
+        }
+    }
+
+    /** What an earlier conversion has copied is not lost, and not believed to be there when it is. */
+    @Test
+    void shouldGoOnWhenTheDiskFailsAgain() throws IOException {
+        String command = "convert --resume -m 1 -f raw @raw.img @new";
+        for (int skipped = 0; ; skipped++) {
+            images.reset();
+            CapturedRun first =
+                    runWith(FaultRule.of(FileCall.READ).on("raw.img").at(1 << 20, Long.MAX_VALUE), command);
+            assertThat(first).isNotNull();
+            assertThat(images.others()).containsExactly(".new.part", ".new.part.journal");
+
+            CapturedRun second = runWith(FaultRule.of(DATA_CALLS).after(skipped), command);
+            if (second == null) {
+                assertThat(skipped).isPositive();
+                return;
+            }
+            assertOneClearLine(command, second);
+            assertThat(images.others()).as(context(command, second)).contains(".new.part", ".new.part.journal");
+
+            CapturedRun third = images.run(command);
+            assertThat(third.status()).as(context(command, third)).isZero();
+            assertSame(images.read("new"), images.disk(), context(command, second));
+        }
+    }
+
+    @Test
+    void shouldNotBelieveAJournalWithoutWhatItTellsOf() throws IOException {
+        String command = "convert --resume -m 1 -f raw @raw.img @new";
+        Path part = mount.resolve(".new.part");
+        FaultRule fault = FaultRule.of(FileCall.READ).on("raw.img").at(1 << 20, Long.MAX_VALUE);
+        assertThat(runWith(fault, command)).isNotNull();
+
+        try (FileChannel file = FileChannel.open(part, StandardOpenOption.WRITE)) {
+            file.truncate(4096);
+        }
+        assertThat(images.run(command).err())
+                .isEqualTo("vublk: " + part + ": is shorter than .new.part.journal says: remove both to start anew\n");
+        Files.delete(part);
+        assertThat(images.run(command).status()).isZero();
+
+        assertSame(images.read("new"), images.disk(), "begun anew");
+        assertThat(images.others()).containsExactly("new");
+    }
+
+    /** Where an image is written in its place it stays one, with what it held; the same command works when the disk is whole. */
+    @ParameterizedTest
+    @CsvSource({
+        "disk.qcow2,  resize --shrink @disk.qcow2 512K",
+        "small.qcow2, resize @small.qcow2 4M",
+        "raw.img,     resize -f raw --preallocation full @raw.img 2M",
+        "disk.qcow2,  check --repair all @disk.qcow2",
+        "disk.qcow2,  check --repair leaks @disk.qcow2",
+        "disk.qcow2,  convert -n -m 1 -O qcow2 @top.qcow2 @disk.qcow2",
+    })
+    void shouldLeaveAnImageWhereOneIsWrittenInItsPlace(String name, String command) throws IOException {
+        for (FaultRule rule : new FaultRule[] {FaultRule.of(DATA_CALLS).times(1), FaultRule.of(DATA_CALLS)}) {
+            for (int skipped = 0; ; skipped++) {
+                images.reset();
+                if (command.startsWith("check")) {
+                    images.damage(name, command.contains("all"));
+                }
+                CapturedRun run = runWith(rule.after(skipped), command);
+                if (run == null) {
+                    assertThat(skipped).isPositive();
+                    break;
+                }
+                assertImage(name, command, run);
+                if (run.status() == 0) {
+                    continue;
+                }
+                assertThat(run.status()).as(context(command, run)).isEqualTo(1);
+                assertOneClearLine(command, run);
+                if (images.directory().content("raw.img").length > FaultyImages.DISK_BYTES) {
+                    continue; // It could not be cut again either.
+                }
+
+                CapturedRun again = images.run(command);
+
+                assertThat(again.status()).as(context(command, again)).isZero();
+            }
+        }
+    }
+
+    private static void assertImage(String name, String command, CapturedRun run) throws IOException {
+        assertThat(images.others()).as(context(command, run)).isEmpty();
+        images.assertUntouched(name);
+        if (name.endsWith(".qcow2") && (run.status() == 0 || !command.contains("--repair"))) {
+            int check = images.run("check -q @" + name).status();
+            assertThat(check).as(context(command, run)).isIn(0, 3);
+        }
+        int common = name.startsWith("small")
+                ? FaultyImages.SMALL_BYTES
+                : command.contains("512K") ? 512 << 10 : FaultyImages.DISK_BYTES;
+        byte[] content = Arrays.copyOf(images.read(name), common);
+        assertSame(content, Arrays.copyOf(images.disk(), common), context(command, run));
     }
 }

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.vublk.tools.faulty.FaultyDirectory;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -15,11 +16,20 @@ import java.util.Random;
 import java.util.TreeMap;
 
 /**
- * Images of one disk in every format, in a directory whose files can fail; commands that work on them, with {@code @} for the
+ * Images of one disk in every format (one has only its beginning), in a directory whose files can fail; commands that work on them, with {@code @} for the
  * directory. Whoever looks at what they leave meets no errors.
  */
 final class FaultyImages implements AutoCloseable {
     static final int DISK_BYTES = (1 << 20) + (192 << 10) + 512;
+
+    /** Of the one in clusters of 512 bytes. */
+    static final int SMALL_BYTES = 64 << 10;
+
+    private static final List<String> NAMES =
+            List.of("raw.img", "disk.qcow2", "small.qcow2", "packed.qcow2", "base.img", "middle.qcow2", "top.qcow2");
+
+    /** In a qcow2 image's header. */
+    private static final int REFCOUNT_TABLE_OFFSET_AT = 48;
 
     private static final int HOLE_FROM = 300 << 10;
     private static final int HOLE_TO = 700 << 10;
@@ -40,6 +50,8 @@ final class FaultyImages implements AutoCloseable {
         Arrays.fill(disk, 768 << 10, 1 << 20, (byte) 'x');
         Path raw = Files.write(plain.resolve("raw.img"), disk);
         QemuImg.run("convert", "-O", "qcow2", raw.toString(), file("disk.qcow2"));
+        Files.write(plain.resolve("small.img"), Arrays.copyOf(disk, SMALL_BYTES));
+        QemuImg.run("convert", "-O", "qcow2", "-o", "cluster_size=512", file("small.img"), file("small.qcow2"));
         QemuImg.run("convert", "-c", "-O", "qcow2", raw.toString(), file("packed.qcow2"));
         Files.write(plain.resolve("base.img"), Arrays.copyOf(disk, 512 << 10));
         QemuImg.run(
@@ -50,7 +62,7 @@ final class FaultyImages implements AutoCloseable {
                 "convert", "-O", "qcow2", "-B", "middle.qcow2", "-F", "qcow2", file("raw.img"), file("top.qcow2"));
         assertThat(top.status()).as(top.toString()).isZero();
         QemuImg.run("compare", file("raw.img"), file("top.qcow2"));
-        for (String each : List.of("raw.img", "disk.qcow2", "packed.qcow2", "base.img", "middle.qcow2", "top.qcow2")) {
+        for (String each : NAMES) {
             images.put(each, Files.readAllBytes(plain.resolve(each)));
         }
         reset();
@@ -87,9 +99,29 @@ final class FaultyImages implements AutoCloseable {
     byte[] read(String name) throws IOException {
         Path copy = Files.write(plain.resolve("copy-" + name), directory.content(name));
         Path raw = plain.resolve("read.img");
-        CapturedRun run = CapturedRun.of("convert", "-m", "1", copy.toString(), raw.toString());
+        CapturedRun run = CapturedRun.of("convert", "-m", "1", "-t", "unsafe", copy.toString(), raw.toString());
         assertThat(run.status()).as(run.toString()).isZero();
         return Files.readAllBytes(raw);
+    }
+
+    /**
+     * Damages a qcow2 image: a cluster counts as used that nobody uses.
+     *
+     * @param corrupt whether another one counts as free besides that somebody uses
+     */
+    void damage(String name, boolean corrupt) {
+        byte[] content = directory.content(name);
+        ByteBuffer image = ByteBuffer.wrap(content);
+        int block = (int) image.getLong((int) image.getLong(REFCOUNT_TABLE_OFFSET_AT));
+        int free = 0;
+        while (image.getShort(block + 2 * free) != 0) {
+            free++;
+        }
+        image.putShort(block + 2 * free, (short) 1);
+        if (corrupt) {
+            image.putShort(block + 2 * (free - 1), (short) 0);
+        }
+        directory.put(name, content);
     }
 
     /** Files that are there besides the images. */
@@ -103,7 +135,9 @@ final class FaultyImages implements AutoCloseable {
     void assertUntouched(String... exceptions) {
         for (Map.Entry<String, byte[]> each : images.entrySet()) {
             if (!List.of(exceptions).contains(each.getKey())) {
-                assertThat(directory.content(each.getKey())).as(each.getKey()).isEqualTo(each.getValue());
+                assertThat(Arrays.equals(directory.content(each.getKey()), each.getValue()))
+                        .as(each.getKey() + " is as it was")
+                        .isTrue();
             }
         }
     }

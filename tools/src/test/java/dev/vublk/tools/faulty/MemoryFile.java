@@ -9,6 +9,8 @@ final class MemoryFile {
     private static final int PAGE_BYTES = 4096;
     private static final int SECTOR_BYTES = 512;
 
+    private static final byte[] ZEROES = new byte[PAGE_BYTES];
+
     final long node;
     String name;
     int mode;
@@ -84,11 +86,7 @@ final class MemoryFile {
 
     private boolean isHole(long offset) {
         int start = (int) (offset / PAGE_BYTES * PAGE_BYTES);
-        for (int i = start; i < Math.min(size, start + PAGE_BYTES); i++) {
-            if (bytes[i] != 0) {
-                return false;
-            }
-        }
-        return true;
+        int length = Math.min(size - start, PAGE_BYTES);
+        return Arrays.equals(bytes, start, start + length, ZEROES, 0, length);
     }
 }
