@@ -2,6 +2,7 @@
 package dev.vublk.blockdev.file;
 
 import dev.vublk.blockdev.IoContext;
+import dev.vublk.blockdev.TurnQueue;
 import dev.vublk.blockdev.linux.NativeMemory;
 import java.util.ArrayList;
 import org.jspecify.annotations.Nullable;
@@ -11,37 +12,35 @@ final class BounceBufferPool {
     /** Bounds a channel's memory at 16 MiB; who finds none waits. Arbitrary. */
     static final int BUFFER_MAX = 16;
 
-    private final LoopQueue waiting;
+    private final TurnQueue turns;
     private final ArrayList<BounceBuffer> idle = new ArrayList<>(BUFFER_MAX);
     private int madeCount;
 
     BounceBufferPool(IoContext context) {
-        this.waiting = new LoopQueue(context);
+        this.turns = new TurnQueue(new LoopQueue(context)::get);
     }
 
     /** A buffer, when there is one; null when the first one cannot be had for lack of memory. */
     @Nullable
     BounceBuffer acquire() {
-        while (idle.isEmpty()) {
-            if (madeCount < BUFFER_MAX) {
-                long address = NativeMemory.allocate(BounceBuffer.ALLOCATED_BYTES);
-                if (address != 0) {
-                    madeCount++;
-                    return new BounceBuffer(address);
-                }
-                if (madeCount == 0) {
-                    return null;
-                }
+        if (idle.isEmpty() && madeCount < BUFFER_MAX) {
+            long address = NativeMemory.allocate(BounceBuffer.ALLOCATED_BYTES);
+            if (address != 0) {
+                madeCount++;
+                return new BounceBuffer(address);
             }
-            // Who holds a buffer never waits for another one or for a range, so one will be given back.
-            waiting.get().await();
+            if (madeCount == 0) {
+                return null;
+            }
         }
+        // Who holds a buffer never waits for another one or for a range, so one will be given back.
+        turns.await(idle.size());
         return idle.removeLast();
     }
 
     void release(BounceBuffer buffer) {
         idle.add(buffer);
-        waiting.get().wakeOne();
+        turns.onFree();
     }
 
     /** Frees all; none may be in use. */

@@ -2,6 +2,7 @@
 package dev.vublk.emulator.iothread;
 
 import dev.vublk.blockdev.IoRing;
+import dev.vublk.blockdev.TurnQueue;
 import dev.vublk.emulator.coroutine.Coroutine;
 import dev.vublk.emulator.coroutine.CoroutineQueue;
 import dev.vublk.emulator.linux.IoUring;
@@ -40,7 +41,7 @@ final class UringOperations implements IoRing, AutoCloseable {
     private static final int SUBMITTED_FIRST = 1;
 
     private final IOThread loop;
-    private final CoroutineQueue slotWaiters;
+    private final TurnQueue slotTurns;
     private final @Nullable Coroutine[] waiting;
     private final int[] results;
     private final int[] freeSlots;
@@ -61,7 +62,8 @@ final class UringOperations implements IoRing, AutoCloseable {
      */
     UringOperations(IOThread loop, int slots) {
         this.loop = loop;
-        slotWaiters = new CoroutineQueue(loop);
+        CoroutineQueue slotWaiters = new CoroutineQueue(loop);
+        slotTurns = new TurnQueue(() -> slotWaiters);
         waiting = new Coroutine[slots];
         results = new int[slots];
         freeSlots = new int[slots];
@@ -137,12 +139,10 @@ final class UringOperations implements IoRing, AutoCloseable {
     }
 
     private int submitAndAwait(byte opcode, int fd, long offset, long address, int length, int rwFlags) {
-        while (freeCount == 0) {
-            slotWaiters.await();
-        }
+        slotTurns.await(freeCount);
         Coroutine caller = loop.currentCoroutine();
         if (caller.refuses()) {
-            wakeSlotWaiter();
+            slotTurns.onFree();
             return -Errno.ECANCELED;
         }
         int slot = freeSlots[--freeCount];
@@ -151,14 +151,8 @@ final class UringOperations implements IoRing, AutoCloseable {
         loop.suspendCurrent();
         int result = results[slot];
         freeSlots[freeCount++] = slot;
-        wakeSlotWaiter();
+        slotTurns.onFree();
         return result;
-    }
-
-    private void wakeSlotWaiter() {
-        if (!slotWaiters.isEmpty()) {
-            slotWaiters.wakeOne();
-        }
     }
 
     /** Hands over what was queued and takes completions in; without a system call when there is nothing to hand over. */

@@ -3,6 +3,7 @@ package dev.vublk.emulator.sim;
 
 import dev.vublk.blockdev.IoContext;
 import dev.vublk.blockdev.IoRing;
+import dev.vublk.blockdev.TurnQueue;
 import dev.vublk.blockdev.linux.Errno;
 import dev.vublk.blockdev.linux.PosixFile;
 import dev.vublk.emulator.coroutine.Coroutine;
@@ -17,7 +18,7 @@ final class SimulatedIoContext implements IoContext, IoRing {
     private final SimulatedWorld world;
     private final SimulatedLoop loop;
     private final SimulatedDisk disk;
-    private final CoroutineQueue waiters;
+    private final TurnQueue turns;
     private int callsLeft;
     private boolean isCut;
 
@@ -26,7 +27,8 @@ final class SimulatedIoContext implements IoContext, IoRing {
         this.world = world;
         this.loop = loop;
         this.disk = disk;
-        waiters = new CoroutineQueue(loop);
+        CoroutineQueue waiters = new CoroutineQueue(loop);
+        turns = new TurnQueue(() -> waiters);
         callsLeft = callsMax;
     }
 
@@ -36,26 +38,18 @@ final class SimulatedIoContext implements IoContext, IoRing {
     }
 
     private int run(Function<Runnable, Operation> submission) {
-        while (callsLeft == 0) {
-            waiters.await();
-        }
+        turns.await(callsLeft);
         Coroutine waiting = loop.currentCoroutine();
         if (isCut || waiting.refuses()) {
-            wakeWaiter();
+            turns.onFree();
             return isCut ? -Errno.EIO : -Errno.ECANCELED;
         }
         callsLeft--;
         Operation operation = submission.apply(() -> loop.complete(waiting));
         loop.suspendCurrent();
         callsLeft++;
-        wakeWaiter();
+        turns.onFree();
         return operation.result();
-    }
-
-    private void wakeWaiter() {
-        if (!waiters.isEmpty()) {
-            waiters.wakeOne();
-        }
     }
 
     private int transfer(Call call, long offset, long[] bases, long[] lengths, int rwFlags) {

@@ -3,6 +3,7 @@ package dev.vublk.tools.bench;
 
 import java.util.ArrayList;
 import java.util.Formatter;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -44,17 +45,11 @@ final class FlameGraph {
         int depth() {
             return 1 + callees.values().stream().mapToInt(Frame::depth).max().orElse(0);
         }
-
-        long samplesInKernel() {
-            return colour.equals(KERNEL)
-                    ? samples
-                    : callees.values().stream()
-                            .mapToLong(Frame::samplesInKernel)
-                            .sum();
-        }
     }
 
     private final Frame all = new Frame("all", NATIVE);
+    private final Map<String, Long> inFunction = new TreeMap<>();
+    private long inKernel;
 
     private FlameGraph() {}
 
@@ -97,6 +92,11 @@ final class FlameGraph {
     private void add(List<Frame> stack) {
         Frame at = all;
         at.samples++;
+        if (!stack.isEmpty()) {
+            Frame leaf = stack.getLast();
+            inFunction.merge(leaf.name, 1L, Long::sum);
+            inKernel += leaf.colour.equals(KERNEL) ? 1 : 0;
+        }
         for (Frame each : stack) {
             if (each.name.equals(at.name)) {
                 continue; // The interpreter, which has one name for all it runs.
@@ -112,7 +112,17 @@ final class FlameGraph {
 
     /** The part of the time that is spent in the kernel. */
     double partInKernel() {
-        return samples() == 0 ? 0 : all.samplesInKernel() / (double) samples();
+        return samples() == 0 ? 0 : inKernel / (double) samples();
+    }
+
+    /** The functions in which at least that part of the time is spent, themselves and not what they call; most of it first. */
+    Map<String, Double> functions(double leastPart) {
+        Map<String, Double> functions = new LinkedHashMap<>();
+        inFunction.entrySet().stream()
+                .sorted(Map.Entry.<String, Long>comparingByValue().reversed())
+                .filter(entry -> entry.getValue() >= leastPart * samples())
+                .forEach(entry -> functions.put(entry.getKey(), entry.getValue() / (double) samples()));
+        return functions;
     }
 
     /** A picture; pointing at a frame tells its name and part. */

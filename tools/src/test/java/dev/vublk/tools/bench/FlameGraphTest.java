@@ -32,6 +32,15 @@ class FlameGraphTest {
     }
 
     @Test
+    void shouldTellWhatTimeIsSpentIn() {
+        FlameGraph graph = FlameGraph.of(SCRIPT, "");
+        assertThat(graph.functions(0.3))
+                .containsOnlyKeys("io_submit_sqes", "A.<init>", "Compile::Compile")
+                .containsValue(1 / 3.0);
+        assertThat(graph.functions(0.4)).isEmpty();
+    }
+
+    @Test
     void shouldDrawEachFunctionAsWideAsItIsFrequent() {
         String svg = FlameGraph.of(SCRIPT, "vublk-iothread").svg("a & b");
         assertThat(svg)

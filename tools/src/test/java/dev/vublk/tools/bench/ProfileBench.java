@@ -20,11 +20,16 @@ import picocli.CommandLine.Option;
         name = "bench.sh profile",
         mixinStandardHelpOptions = true,
         sortOptions = false,
-        description = "A flame graph of an IOThread under load, and its system calls per request. Needs perf, as root.")
+        description =
+                "Where an IOThread under load spends its time, as a table and as a flame graph, and its system calls per request. Needs"
+                        + " perf, as root.")
 public final class ProfileBench implements Callable<Integer> {
     private static final int IMAGE_MIB = 512;
     private static final int WARMUP_S = 5;
     private static final int SLACK_S = 2;
+
+    /** Functions with less of the time are not told. Arbitrary. */
+    private static final double LEAST_PART = 0.02;
 
     /** How an IOThread's name begins. */
     private static final String IO_THREADS = "vublk-iothread";
@@ -108,23 +113,39 @@ public final class ProfileBench implements Callable<Integer> {
     }
 
     private void profile(ComparedDisk disk, Path directory, Path image, Report report) throws Exception {
-        Path socket = directory.resolve("vublk.sock");
-        List<String> command = new ArrayList<>(List.of("env", "VUBLK_JAVA_OPTS=-XX:+PreserveFramePointer"));
-        command.addAll(disk.vublk(Path.of(System.getProperty("vublk.launcher", "scripts/vublk")), image, socket, 1));
-        try (ComparedServer server = ComparedServer.start("vublk", directory, socket, command)) {
+        try (ComparedServer server = serve(disk, directory, image, "")) {
             RunningLoad load = RunningLoad.start(load(server));
-            Path map = Path.of("/tmp", "perf-" + server.pid() + ".map"); // where perf looks for it
-            try {
-                String _ = Machine.output(List.of(
-                        Path.of(System.getProperty("java.home"), "bin", "jcmd").toString(),
-                        String.valueOf(server.pid()),
-                        "Compiler.perfmap"));
-                String stacks = Perf.stacks(server.pid(), frequency, timeSeconds, directory.resolve("perf.data"));
-                Map<String, Double> calls = Perf.systemCalls(server.pid(), SYSTEM_CALLS, timeSeconds);
-                write(disk, FlameGraph.of(stacks, IO_THREADS), load.result(), calls, report);
-            } finally {
-                Files.deleteIfExists(map);
-            }
+            FlameGraph graph = look(server, directory);
+            Map<String, Double> calls = Perf.systemCalls(server.pid(), SYSTEM_CALLS, timeSeconds);
+            write(disk, graph, load.result(), calls, report);
+        }
+        // Stacks need frame pointers, and with those the virtual machine copies coroutines' stacks in a slower way.
+        try (ComparedServer server = serve(disk, directory, image, "-XX:+PreserveFramePointer")) {
+            RunningLoad load = RunningLoad.start(load(server));
+            FlameGraph graph = look(server, directory);
+            load.result();
+            report.plot("profile-" + name(disk), graph.svg("IOThread: " + what(disk)));
+        }
+    }
+
+    private ComparedServer serve(ComparedDisk disk, Path directory, Path image, String javaOptions) throws Exception {
+        Path socket = directory.resolve("vublk.sock");
+        List<String> command = new ArrayList<>(List.of("env", "VUBLK_JAVA_OPTS=" + javaOptions));
+        command.addAll(disk.vublk(Path.of(System.getProperty("vublk.launcher", "scripts/vublk")), image, socket, 1));
+        return ComparedServer.start("vublk", directory, socket, command);
+    }
+
+    private FlameGraph look(ComparedServer server, Path directory) throws IOException, InterruptedException {
+        Path map = Path.of("/tmp", "perf-" + server.pid() + ".map"); // where perf looks for it
+        try {
+            String _ = Machine.output(List.of(
+                    Path.of(System.getProperty("java.home"), "bin", "jcmd").toString(),
+                    String.valueOf(server.pid()),
+                    "Compiler.perfmap"));
+            return FlameGraph.of(
+                    Perf.stacks(server.pid(), frequency, timeSeconds, directory.resolve("perf.data")), IO_THREADS);
+        } finally {
+            Files.deleteIfExists(map);
         }
     }
 
@@ -139,23 +160,34 @@ public final class ProfileBench implements Callable<Integer> {
                 .build();
     }
 
-    private void write(
-            ComparedDisk disk, FlameGraph graph, BenchResult result, Map<String, Double> calls, Report report)
-            throws IOException {
-        String what = String.format(
+    private static String name(ComparedDisk disk) {
+        return disk.name().toLowerCase(Locale.ROOT);
+    }
+
+    private String what(ComparedDisk disk) {
+        return String.format(
                 Locale.ROOT,
                 "%s, %s 4k depth %d%s",
                 disk.label,
                 workload.name().toLowerCase(Locale.ROOT),
                 depth,
                 event ? ", sleeping client" : "");
-        report.line("## %s%n", what);
+    }
+
+    private void write(
+            ComparedDisk disk, FlameGraph graph, BenchResult result, Map<String, Double> calls, Report report)
+            throws IOException {
+        report.line("## %s%n", what(disk));
         report.line(
-                "%s IOPS, %.3f s of processor time per million; %d stacks of the IOThread, %.0f %% of them in the kernel.%n",
+                "%s IOPS, %.3f s of processor time per million; %d samples of the IOThread, %.0f %% of them in the kernel.%n",
                 Machine.thousands(result.iops()),
                 result.backendCpuSecondsPerMillion(),
                 graph.samples(),
                 100 * graph.partInKernel());
+        report.line("| in | part |");
+        report.line("|---|---|");
+        graph.functions(LEAST_PART).forEach((name, part) -> report.line("| `%s` | %.1f %% |", name, 100 * part));
+        report.line("");
         report.line("| system calls | per request |");
         report.line("|---|---|");
         calls.forEach((name, rate) -> {
@@ -164,6 +196,5 @@ public final class ProfileBench implements Callable<Integer> {
             }
         });
         report.line("");
-        report.plot("profile-" + disk.name().toLowerCase(Locale.ROOT), graph.svg("IOThread: " + what));
     }
 }
