@@ -71,6 +71,11 @@ public final class ContainerFile implements BlockDriver {
         return sizeBytes() > before;
     }
 
+    /** Whether something that was written could not be made stable; that has been logged, once. */
+    public boolean hasLostWrites() {
+        return file.flushes.failure() != 0;
+    }
+
     @Override
     public synchronized void activate() throws BlockOpenException {
         if (!active) {

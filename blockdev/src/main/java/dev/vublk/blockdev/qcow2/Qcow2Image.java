@@ -110,7 +110,8 @@ final class Qcow2Image {
                 ContainerChannel dataChannel = data.openBlockingChannel()) {
             int result = writable.settle(
                     new ChannelMetadataFile(fileChannel, context), new ChannelMetadataFile(dataChannel, context));
-            if (result < 0) {
+            boolean told = file.hasLostWrites() || data.hasLostWrites();
+            if (result < 0 && !told) {
                 LOG.get().error("{}: could not be closed cleanly: {}", file.path(), Errno.describe(result));
             }
         }

@@ -68,6 +68,8 @@ public final class ShortCommand {
     static void logSimply() {
         System.setProperty("log4j2.loggerContextFactory", "org.apache.logging.log4j.simple.SimpleLoggerContextFactory");
         System.setProperty("org.apache.logging.log4j.simplelog.level", "WARN");
+        // Nobody serves this disk on: that it cannot be made stable is the command's failure, and is told as that.
+        System.setProperty("org.apache.logging.log4j.simplelog.dev.vublk.blockdev.file.FlushGate.level", "OFF");
     }
 
     /** Begins to set up system calls, which takes about as long as to set up and read the command line, and need not wait for it. */

@@ -32,7 +32,9 @@ final class DiskReading implements AutoCloseable {
             return;
         }
         if (!broken.areSkipped()) {
-            throw new IOException(name + ": cannot be read at offset " + offsetBytes + ": " + Errno.describe(result));
+            String where = FailingFile.describe(channel, name, offsetBytes, iovec, address, lengthBytes);
+            throw new IOException(
+                    name + ": cannot be read at offset " + offsetBytes + where + ": " + Errno.describe(result));
         }
         salvage(offsetBytes, address, lengthBytes, PIECE_BYTES);
     }

@@ -54,18 +54,22 @@ final class OpenedDisk implements AutoCloseable {
 
     /** What is known of the beginning of a range. */
     void status(long offsetBytes, long lengthBytes, BlockStatus out) throws IOException {
-        check(channel.status(offsetBytes, lengthBytes, out), "cannot tell what is at", offsetBytes);
+        check(channel.status(offsetBytes, lengthBytes, out), "cannot tell what is at offset " + offsetBytes);
     }
 
     /** Reads all of a range into native memory. */
     void read(long offsetBytes, long address, int lengthBytes) throws IOException {
         Iovec.set(iov, address, lengthBytes);
-        check(channel.readv(offsetBytes, iov, 1, lengthBytes), "cannot be read at", offsetBytes);
+        int result = channel.readv(offsetBytes, iov, 1, lengthBytes);
+        if (result < 0) {
+            String where = FailingFile.describe(channel, image, offsetBytes, iov, address, lengthBytes);
+            check(result, "cannot be read at offset " + offsetBytes + where);
+        }
     }
 
-    private void check(int result, String what, long offsetBytes) throws IOException {
+    private void check(int result, String what) throws IOException {
         if (result < 0) {
-            throw new IOException(image + ": " + what + " offset " + offsetBytes + ": " + Errno.describe(result));
+            throw new IOException(image + ": " + what + ": " + Errno.describe(result));
         }
     }
 

@@ -23,6 +23,8 @@ final class BlkDriver implements AutoCloseable {
 
     private static final int T_IN = 0;
     private static final int T_OUT = 1;
+    private static final int T_FLUSH = 4;
+    private static final long VIRTIO_BLK_F_FLUSH = 1L << 9;
     private static final int RING_SIZE = 16;
     private static final long HEADER_OFFSET = 0x8000;
     private static final long STATUS_OFFSET = 0x8100;
@@ -37,8 +39,17 @@ final class BlkDriver implements AutoCloseable {
     private final VhostUserFrontend frontend;
 
     BlkDriver(Path socket) throws IOException {
+        this(socket, 0);
+    }
+
+    /** One that flushes: writes may stay in the host's cache until then. */
+    static BlkDriver withFlush(Path socket) throws IOException {
+        return new BlkDriver(socket, VIRTIO_BLK_F_FLUSH);
+    }
+
+    private BlkDriver(Path socket, long features) throws IOException {
         frontend = VhostUserFrontend.connect(socket.toString());
-        long wanted = VirtioFeature.VIRTIO_F_VERSION_1 | VirtioFeature.VHOST_USER_F_PROTOCOL_FEATURES;
+        long wanted = VirtioFeature.VIRTIO_F_VERSION_1 | VirtioFeature.VHOST_USER_F_PROTOCOL_FEATURES | features;
         assertThat(frontend.getFeatures() & wanted).isEqualTo(wanted);
         frontend.setProtocolFeatures(
                 frontend.getProtocolFeatures() & (ProtocolFeature.REPLY_ACK.mask() | ProtocolFeature.CONFIG.mask()));
@@ -76,6 +87,16 @@ final class BlkDriver implements AutoCloseable {
         return data;
     }
 
+    /** Returns the status byte of a read. */
+    int tryRead(long sector, int lengthBytes) throws IOException {
+        return request(T_IN, sector, lengthBytes);
+    }
+
+    /** Returns the status byte. */
+    int flush() throws IOException {
+        return request(T_FLUSH, 0, 0);
+    }
+
     private int request(int type, long sector, int lengthBytes) throws IOException {
         long base = memory.hostAddress();
         HostMemory.putLong(base + HEADER_OFFSET, type);
@@ -83,7 +104,11 @@ final class BlkDriver implements AutoCloseable {
         HostMemory.putByte(base + STATUS_OFFSET, (byte) 0xff);
         long[] addresses = {guest(HEADER_OFFSET), guest(DATA_OFFSET), guest(STATUS_OFFSET)};
         int readable = type == T_OUT ? 2 : 1;
-        queue.add(addresses, new int[] {16, lengthBytes, 1}, readable, 3 - readable);
+        if (type == T_FLUSH) {
+            queue.add(new long[] {addresses[0], addresses[2]}, new int[] {16, 1}, 1, 1);
+        } else {
+            queue.add(addresses, new int[] {16, lengthBytes, 1}, readable, 3 - readable);
+        }
         queue.publish();
         if (queue.shouldKick()) {
             EventFd.signal(kick);

@@ -200,6 +200,43 @@ class DiskErrorTest {
         return command.startsWith("compare") ? new Object[] {2, 4} : new Object[] {1};
     }
 
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "convert -m 1 @top.qcow2 @new",
+                "convert -m 4 -c -O qcow2 @top.qcow2 @new",
+                "compare @top.qcow2 @raw.img",
+                "compare -f raw @raw.img @top.qcow2",
+            })
+    void shouldTellWhichFileOfAChainFails(String command) {
+        images.directory().fail(FaultRule.of(FileCall.READ).on("base.img").at(64 << 10, 128 << 10));
+
+        CapturedRun run = images.run(command);
+
+        assertThat(run.status()).isEqualTo(command.startsWith("compare") ? 4 : 1);
+        assertThat(run.err())
+                .startsWith("vublk: " + mount + "/top.qcow2: cannot be read at offset ")
+                .endsWith(" (in " + mount + "/base.img): Input/output error\n")
+                .hasLineCount(1);
+        images.assertUntouched();
+    }
+
+    @Test
+    void shouldSalvageAllButTheBrokenSector() throws IOException {
+        byte[] expected = images.disk();
+        Arrays.fill(expected, 128 << 10, (128 << 10) + 512, (byte) 0);
+        images.directory().fail(FaultRule.of(FileCall.READ).on("base.img").at((128 << 10) + 100, (128 << 10) + 101));
+
+        CapturedRun run = images.run("convert --salvage @top.qcow2 @new");
+
+        assertThat(run.status()).as(run.toString()).isZero();
+        assertThat(run.err())
+                .isEqualTo("vublk: " + mount + "/top.qcow2: 512 bytes could not be read and are zeroes in " + mount
+                        + "/new\n");
+        assertSame(images.read("new"), expected, "salvaged");
+        images.assertUntouched();
+    }
+
     /** The disk goes on failing until the command has ended; then it is whole again. */
     @ParameterizedTest
     @ValueSource(
