@@ -120,6 +120,7 @@ class DiskErrorTest {
             images.reset();
             CapturedRun run = runWith(rule.after(skipped), command);
             if (run == null) {
+                assertThat(skipped).isPositive();
                 return;
             }
             if (run.status() == 0 || run.err().contains(": is whole, but ")) {
@@ -182,6 +183,7 @@ class DiskErrorTest {
             for (int skipped = 0; ; skipped++) {
                 CapturedRun run = runWith(rule.after(skipped), command);
                 if (run == null) {
+                    assertThat(skipped).isPositive();
                     break;
                 }
                 if (run.status() == 0) {

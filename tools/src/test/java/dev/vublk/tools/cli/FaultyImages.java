@@ -16,8 +16,8 @@ import java.util.Random;
 import java.util.TreeMap;
 
 /**
- * Images of one disk in every format (one has only its beginning), in a directory whose files can fail; commands that work on them, with {@code @} for the
- * directory. Whoever looks at what they leave meets no errors.
+ * Images of one disk in every format (one has only its beginning), in a directory whose files can fail; commands that work on
+ * them, with {@code @} for the directory. Whoever looks at what they leave meets no errors.
  */
 final class FaultyImages implements AutoCloseable {
     static final int DISK_BYTES = (1 << 20) + (192 << 10) + 512;
