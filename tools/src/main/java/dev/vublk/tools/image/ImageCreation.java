@@ -105,7 +105,15 @@ public final class ImageCreation {
                 TargetFile data = TargetFile.create(dataFile)) {
             Qcow2Creator.create(target.file(), data.file(), header.build(), preallocation);
             commit(data);
-            commit(target);
+            try {
+                commit(target);
+            } catch (IOException e) {
+                // With force it may have replaced another one: then there is no way back.
+                if (!force && !target.isCommitted()) {
+                    data.withdraw(e);
+                }
+                throw e;
+            }
         }
         return sizeBytes;
     }

@@ -224,14 +224,25 @@ final class TargetFile implements AutoCloseable {
             commit();
             return;
         }
+        committed = true;
         try {
             Files.delete(temporary);
         } catch (IOException e) {
+            deleteAfter(e, temporary);
             throw new IOException(
                     path + ": is whole, but its other name " + temporary + " cannot be removed: " + reason(e), e);
         }
-        committed = true;
         syncName();
+    }
+
+    /** Whether it has its name. */
+    boolean isCommitted() {
+        return committed;
+    }
+
+    /** Takes the name away again that {@link #commitNew} has given it: it is of no use because of a failure. */
+    void withdraw(IOException failure) {
+        deleteAfter(failure, path);
     }
 
     private void syncName() throws IOException {

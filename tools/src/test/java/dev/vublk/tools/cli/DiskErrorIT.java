@@ -27,9 +27,6 @@ class DiskErrorIT {
     private static final int SECTOR_BYTES = 512;
     private static final int PIECE_BYTES = 64 << 10;
 
-    /** Of an image's data and its tables: all that is no first sector. */
-    private static final long REST = Long.MAX_VALUE;
-
     @TempDir
     private Path plain;
 
@@ -208,7 +205,7 @@ class DiskErrorIT {
     /** Beside the unit tests, which cannot look at standard output: what comes out is what could be read, and then one line. */
     @Test
     void shouldEndAStreamWhereTheSourceCannotBeRead() throws Exception {
-        faulty.fail(FaultRule.of(FileCall.READ).at(1 << 20, REST));
+        faulty.fail(FaultRule.of(FileCall.READ).at(1 << 20, Long.MAX_VALUE));
         for (String options : List.of("-m 1", "-m 4", "-m 2 --compress zstd")) {
             Path stream = directory.resolve("stream");
             String command = VublkLauncher.script() + " convert -f raw " + options + " " + mount.resolve("raw.img")

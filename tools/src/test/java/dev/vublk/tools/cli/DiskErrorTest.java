@@ -103,6 +103,7 @@ class DiskErrorTest {
                 "convert -m 2 --compress zlib -f raw @raw.img @new",
                 "convert -m 4 -B middle.qcow2 -F qcow2 -O qcow2 @top.qcow2 @new",
                 "create -f qcow2 -o preallocation=metadata @new 8M",
+                "create -f qcow2 -o data_file=@data @new 1M",
                 "create -o preallocation=full @new 64K",
             })
     void shouldMakeAWholeImageOrNone(String command) throws IOException {
@@ -120,6 +121,7 @@ class DiskErrorTest {
             images.reset();
             CapturedRun run = runWith(rule.after(skipped), command);
             if (run == null) {
+                assertThat(skipped).isPositive();
                 return;
             }
             if (run.status() == 0 || run.err().contains(": is whole, but ")) {
@@ -182,6 +184,7 @@ class DiskErrorTest {
             for (int skipped = 0; ; skipped++) {
                 CapturedRun run = runWith(rule.after(skipped), command);
                 if (run == null) {
+                    assertThat(skipped).isPositive();
                     break;
                 }
                 if (run.status() == 0) {

@@ -14,10 +14,11 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Random;
 import java.util.TreeMap;
+import picocli.CommandLine;
 
 /**
- * Images of one disk in every format (one has only its beginning), in a directory whose files can fail; commands that work on them, with {@code @} for the
- * directory. Whoever looks at what they leave meets no errors.
+ * Images of one disk in every format (one has only its beginning), in a directory whose files can fail; commands that work on
+ * them, with {@code @} for the directory. Whoever looks at what they leave meets no errors.
  */
 final class FaultyImages implements AutoCloseable {
     static final int DISK_BYTES = (1 << 20) + (192 << 10) + 512;
@@ -38,6 +39,9 @@ final class FaultyImages implements AutoCloseable {
     private final Path plain;
     private final Map<String, byte[]> images = new TreeMap<>();
     private final byte[] disk = new byte[DISK_BYTES];
+
+    /** Set up once: that takes longer than most runs. */
+    private final CommandLine line = VublkCommand.commandLine();
 
     /** @param plain a directory without errors */
     FaultyImages(FaultyDirectory directory, Path plain) throws Exception {
@@ -92,14 +96,14 @@ final class FaultyImages implements AutoCloseable {
     }
 
     CapturedRun run(String command) {
-        return CapturedRun.of(command.replace("@", directory.path() + "/").split(" "));
+        return CapturedRun.of(line, command.replace("@", directory.path() + "/").split(" "));
     }
 
     /** What an image reads as, by a copy of its file that does not fail. */
     byte[] read(String name) throws IOException {
         Path copy = Files.write(plain.resolve("copy-" + name), directory.content(name));
         Path raw = plain.resolve("read.img");
-        CapturedRun run = CapturedRun.of("convert", "-m", "1", "-t", "unsafe", copy.toString(), raw.toString());
+        CapturedRun run = CapturedRun.of(line, "convert", "-m", "1", "-t", "unsafe", copy.toString(), raw.toString());
         assertThat(run.status()).as(run.toString()).isZero();
         return Files.readAllBytes(raw);
     }

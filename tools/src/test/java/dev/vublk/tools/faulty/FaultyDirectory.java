@@ -18,6 +18,8 @@ import org.jspecify.annotations.Nullable;
 public final class FaultyDirectory implements AutoCloseable {
     static final long ROOT = 1;
 
+    private static final int LAST_CLOSE_MS = 30_000;
+
     private final Path path;
     private final FuseMount mount;
     private final Thread server;
@@ -101,9 +103,12 @@ public final class FaultyDirectory implements AutoCloseable {
     }
 
     private void serve() {
-        FuseRequests requests = new FuseRequests(this, mount);
-        while (requests.answerNext()) {
-            // Until it is unmounted.
+        // Whatever ends this thread ends the mount: nobody waits for ever for an answer.
+        try (mount) {
+            FuseRequests requests = new FuseRequests(this, mount);
+            while (requests.answerNext()) {
+                // Until it is unmounted.
+            }
         }
     }
 
@@ -162,16 +167,18 @@ public final class FaultyDirectory implements AutoCloseable {
         names.put(name, file);
     }
 
-    /** Unmounts it; who still has a file open gets errors. */
+    /** Unmounts it; throws when somebody has not closed a file, for the kernel keeps it until then. */
     @Override
     public void close() {
         mount.unmount();
         try {
-            server.join();
+            server.join(LAST_CLOSE_MS);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
-        mount.close();
+        if (server.isAlive()) {
+            throw new IllegalStateException(path + ": a file there has never been closed");
+        }
     }
 
     /** A rule, and how often it has matched. Guarded by the directory. */
