@@ -24,8 +24,7 @@ class Qcow2CheckTest {
 
     @BeforeEach
     void needQemu() {
-        Shell.assumeProgram("qemu-img");
-        Shell.assumeProgram("qemu-io");
+        Shell.assumeQemuTools();
     }
 
     private static Qcow2CheckResult check(Path image, List<String> findings) throws IOException {
@@ -50,6 +49,13 @@ class Qcow2CheckTest {
 
     private static List<String> some(List<String> findings) {
         return findings.subList(0, Math.min(20, findings.size()));
+    }
+
+    /** QEMU has nothing against a table that is something else as well, once its refcount says so. */
+    private static long sharedMetadata(List<String> findings) {
+        return findings.stream()
+                .filter(finding -> finding.endsWith(" is metadata, and something else"))
+                .count();
     }
 
     @Test
@@ -94,9 +100,11 @@ class Qcow2CheckTest {
 
             assertThat(content(image)).as(what).isEqualTo(before);
             QemuCheck afterwards = QemuCheck.of(image);
+            List<String> left = new ArrayList<>();
+            assertThat(check(image, left).corruptions()).as(what).isEqualTo(repaired.corruptions());
             assertThat(repaired.corruptions())
-                    .as(what)
-                    .isEqualTo(afterwards.result().corruptions());
+                    .as("%s\nours: %s\nQEMU's: %s", what, some(left), afterwards)
+                    .isEqualTo(afterwards.result().corruptions() + sharedMetadata(left));
             assertThat(repaired.leaks()).as(what).isEqualTo(afterwards.result().leaks());
             if (damage.isRepairable()) {
                 assertThat(afterwards.status())
