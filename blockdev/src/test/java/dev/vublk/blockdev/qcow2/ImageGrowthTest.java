@@ -39,8 +39,7 @@ class ImageGrowthTest {
 
     @BeforeEach
     void needQemu() {
-        Shell.assumeProgram("qemu-img");
-        Shell.assumeProgram("qemu-io");
+        Shell.assumeQemuTools();
     }
 
     static Stream<Kind> kinds() {

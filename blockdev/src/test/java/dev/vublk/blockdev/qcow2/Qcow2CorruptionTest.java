@@ -34,8 +34,7 @@ final class Qcow2CorruptionTest {
 
     @BeforeEach
     void makeImage() throws Exception {
-        Shell.assumeProgram("qemu-img");
-        Shell.assumeProgram("qemu-io");
+        Shell.assumeQemuTools();
         image = directory.resolve("image.qcow2");
         Shell.check("qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=512", image.toString(), "4M");
         Shell.check("qemu-io", "-c", "write -P 1 0 64k", image.toString());

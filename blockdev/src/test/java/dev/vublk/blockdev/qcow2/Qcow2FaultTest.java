@@ -67,8 +67,7 @@ final class Qcow2FaultTest {
     @ParameterizedTest
     @EnumSource(names = {"WRITEBACK", "NONE"})
     void shouldFailRequestsAndNothingElse(CacheMode mode) throws Exception {
-        Shell.assumeProgram("qemu-img");
-        Shell.assumeProgram("qemu-io");
+        Shell.assumeQemuTools();
         long seed = Long.getLong("vublk.qcow2.seed", new Random().nextLong());
         System.out.println("seed " + seed);
         Path image = directory.resolve("random.qcow2");

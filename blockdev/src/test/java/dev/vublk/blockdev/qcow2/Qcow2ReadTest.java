@@ -43,8 +43,7 @@ final class Qcow2ReadTest {
 
     @BeforeEach
     void needQemu() {
-        Shell.assumeProgram("qemu-img");
-        Shell.assumeProgram("qemu-io");
+        Shell.assumeQemuTools();
         System.out.println("Qcow2ReadTest seed " + seed);
     }
 

@@ -36,8 +36,7 @@ final class Qcow2SnapshotDamageTest {
 
     @BeforeEach
     void makeImage() throws Exception {
-        Shell.assumeProgram("qemu-img");
-        Shell.assumeProgram("qemu-io");
+        Shell.assumeQemuTools();
         image = directory.resolve("image.qcow2");
         Shell.check("qemu-img", "create", "-q", "-f", "qcow2", image.toString(), "8M");
         Shell.check("qemu-io", "-c", "write -P 1 0 64k", image.toString());

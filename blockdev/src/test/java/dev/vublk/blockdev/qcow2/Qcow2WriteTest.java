@@ -33,8 +33,7 @@ final class Qcow2WriteTest {
 
     @BeforeEach
     void needQemu() {
-        Shell.assumeProgram("qemu-img");
-        Shell.assumeProgram("qemu-io");
+        Shell.assumeQemuTools();
     }
 
     private Path create(String options) throws Exception {

@@ -24,8 +24,7 @@ class RepairCrashTest {
 
     @BeforeEach
     void needQemu() {
-        Shell.assumeProgram("qemu-img");
-        Shell.assumeProgram("qemu-io");
+        Shell.assumeQemuTools();
     }
 
     private byte[] content(Path image) throws IOException {

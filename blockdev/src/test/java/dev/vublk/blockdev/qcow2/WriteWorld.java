@@ -71,8 +71,7 @@ final class WriteWorld {
     boolean expectFailures;
 
     WriteWorld(Path directory, Kind kind, long seed) throws Exception {
-        Shell.assumeProgram("qemu-img");
-        Shell.assumeProgram("qemu-io");
+        Shell.assumeQemuTools();
         this.kind = kind;
         this.random = new Random(seed);
         this.directory = directory;

@@ -43,6 +43,12 @@ public final class Shell {
                 System.getProperty("user.name", "").equals("root"), "skipped: needs root for losetup and mount");
     }
 
+    /** QEMU's programs for images. */
+    public static void assumeQemuTools() {
+        assumeProgram("qemu-img");
+        assumeProgram("qemu-io");
+    }
+
     public static void assumeProgram(String name) {
         boolean found = Files.isExecutable(Path.of("/usr/bin", name)) || Files.isExecutable(Path.of("/usr/sbin", name));
         Assumptions.assumeTrue(found, "skipped: " + name + " is not installed");
