@@ -276,7 +276,7 @@ final class WritableImage {
         try {
             ImageGrowth growth = new ImageGrowth(this, file);
             result = growth.to(newSizeBytes, l1Entries);
-            isL1Uncertain = result == 0 ? false : isL1Uncertain || growth.isUncertain();
+            isL1Uncertain = result < 0 && (isL1Uncertain || growth.isUncertain());
             if (result < 0) {
                 return result;
             }
