@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.vublk.tools.cli;
 
+import dev.vublk.blockdev.file.FlushGate;
 import dev.vublk.blockdev.linux.NativeMemory;
 import dev.vublk.tools.cli.CommandOutput.WrongUsage;
 import java.io.PrintWriter;
@@ -69,7 +70,7 @@ public final class ShortCommand {
         System.setProperty("log4j2.loggerContextFactory", "org.apache.logging.log4j.simple.SimpleLoggerContextFactory");
         System.setProperty("org.apache.logging.log4j.simplelog.level", "WARN");
         // Nobody serves this disk on: that it cannot be made stable is the command's failure, and is told as that.
-        System.setProperty("org.apache.logging.log4j.simplelog.dev.vublk.blockdev.file.FlushGate.level", "OFF");
+        System.setProperty("org.apache.logging.log4j.simplelog." + FlushGate.class.getName() + ".level", "OFF");
     }
 
     /** Begins to set up system calls, which takes about as long as to set up and read the command line, and need not wait for it. */
